@@ -7,6 +7,8 @@ never cause an import cycle.
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -194,6 +196,16 @@ class OutputError(LstmStepError):
 
     code = "cannot_write"
     exit_code = ExitCode.CANNOT_WRITE
+
+
+def ignore_warnings() -> None:
+    """Keep the warnings of libraries from users, unless Python was asked to show them.
+
+    They name a library's own files and lines, which is of no use to users; we report what matters
+    ourselves. The tests turn warnings into errors.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def imported(module: str, what: str, extra: str, where: str) -> Any:

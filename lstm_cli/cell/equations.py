@@ -72,7 +72,8 @@ class Function:
 
     `parameters[0]` is the argument; the others are constants with `defaults`. A primitive may also
     have its `compute` as a `formula` in the grammar, for code that cannot call NumPy, and its
-    `textbook` form, which is meant for reading and is numerically less accurate.
+    `textbook` form, which is meant for reading and is numerically less accurate. A body that is
+    nan at ±inf has a `formula` too, which gives the same numbers, and its limits there.
     """
 
     parameters: tuple[str, ...]
@@ -101,6 +102,26 @@ def _softplus(z: Array) -> Array:
 def _matmul(matrix: Array, vector: Array) -> Array:
     # (rows, n) @ (…, n) -> (…, rows); transposed so that batch axes can lead.
     return np.asarray(vector @ matrix.T)
+
+
+class Selection(np.ndarray[Any, Any]):
+    """A matrix of zeros and ones: its product picks numbers, and 0 · inf is 0."""
+
+    def __rmatmul__(self, vector: Array) -> Array:  # type: ignore[override]
+        """Multiply from the left; only infinite sums differ from the usual product."""
+        matrix = self.view(np.ndarray)
+        product: Array = vector @ matrix
+        if np.isnan(product).any():
+            terms = vector[..., None, :] * matrix.T
+            idle = np.isinf(vector)[..., None, :] & (matrix.T == 0)
+            product = np.where(idle, 0.0, terms).sum(axis=-1)
+        return product
+
+    @classmethod
+    def seen_in(cls, array: Array) -> Array:
+        """Return a matrix as a selection if it is one, and any other array as it is."""
+        selects = array.ndim == 2 and ((array == 0) | (array == 1)).all()
+        return array.view(cls) if selects else array
 
 
 def _concatenate(*parts: Array) -> Array:
@@ -308,6 +329,14 @@ _define("hard_sigmoid", "min(max(alpha * z + beta, 0), 1)", "z alpha beta", 0.2,
 _define("hard_sigmoid_6", "min(max(z / 6 + 0.5, 0), 1)")
 
 
+# The bounds are beyond where adding 1 matters, and within float32.
+for _name, _formula in {
+    "softsign": "max(min(z, 1e38), -1e38) / (1 + abs(max(min(z, 1e38), -1e38)))",
+    "thresholded_relu": "max(z, alpha) * heaviside(z - alpha)",
+}.items():
+    FUNCTIONS[_name] = replace(FUNCTIONS[_name], formula=parse(_formula))
+
+
 def is_activation(name: str) -> bool:
     """Whether `name` is a function that can replace a gate's σ or tanh."""
     return name in FUNCTIONS and FUNCTIONS[name].activation
@@ -330,7 +359,8 @@ def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
             if function.body is None:
                 assert function.compute is not None
                 return np.asarray(function.compute(*computed))
-            return evaluate(function.body, bind_arguments(name, computed, np.asarray))
+            body = function.formula or function.body
+            return evaluate(body, bind_arguments(name, computed, np.asarray))
 
 
 def bind_arguments(

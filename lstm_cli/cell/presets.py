@@ -127,10 +127,16 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
         seed: for `random`.
 
     Raises:
-        UsageError: no such preset, or the cell lacks a parameter that it sets.
+        UsageError: no such preset, a seed for one that draws nothing, or the cell lacks a parameter
+            that it sets.
     """
     if name not in PRESETS:
         raise UsageError(f"unknown preset '{name}'", hint=suggest(name, PRESETS))
+    if seed and name != "random":
+        raise UsageError(
+            f"preset {name} draws nothing: a seed has no effect",
+            hint="choose preset random, or leave the seed out",
+        )  # fmt: skip
     preset = PRESETS[name]
     wide, hidden = sizes.get("P"), sizes.get("H")
     if wide and hidden and wide != hidden and cell.shapes["h"] == cell.shapes["c"]:

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
+from lstm_cli.base.numbers import counted
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
+    from lstm_cli.engine.finite import NotFinite
     from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
@@ -195,7 +197,9 @@ class RunOptions:
                 hint="leave it out; `lstm-step run` shows the output over all steps",
             )  # fmt: skip
         given, samples = self._given(chosen)
-        return given.run(self.numbers.dtype, engine), samples
+        trace = given.run(self.numbers.dtype, engine)
+        say_warned(trace.warnings)
+        return trace, samples
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
@@ -278,7 +282,9 @@ class RunOptions:
             for sample in read_samples(file, how):
                 if isinstance(sample, BadSample):
                     raise sample.error
-                yield sample, sample_trace(sample, settings), file
+                trace = sample_trace(sample, settings)
+                say_warned(trace.warnings)
+                yield sample, trace, file
 
     def options(self) -> dict[str, object]:
         """Return the options that determine the run as they were given, for a command to paste."""
@@ -392,10 +398,24 @@ def _say_passed_over(file: str) -> None:
     say(f"passed over, for it holds no samples: {safe(file)}")
 
 
-def say_assumed(assumptions: Iterable[str]) -> None:
-    """Print the assumptions made about missing or ambiguous inputs on stderr, one per line."""
+def say_assumed(assumptions: Iterable[str], engine: str = "table") -> None:
+    """Print what had to be assumed on stderr, one per line, and the engine if it is not the table.
+
+    For answers that do not say so themselves.
+    """
+    if engine != "table":
+        say(f"engine: {engine}")
     for each in assumptions:
         say(f"assumed: {safe(each)}")
+
+
+def say_warned(warnings: Sequence[NotFinite]) -> None:
+    """Print on stderr where a run first left the finite range, if it did."""
+    if warnings:
+        first, *others = warnings
+        sample = "" if first.sample is None else f"sample {first.sample}: "
+        more = f" (and {counted(len(others), 'more sample')})" if others else ""
+        say(f"warning: {sample}{first.text}{more}")
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

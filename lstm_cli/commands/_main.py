@@ -8,10 +8,9 @@ import errno
 import gc
 import os
 import sys
-import warnings
 from typing import Any
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError
+from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, ignore_warnings
 from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.base.version import __version__
 
@@ -30,10 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     # tenth of a short run and finds nothing.
     gc.set_threshold(OBJECTS_OF_A_START)
     atexit.register(gc.freeze)
-    if not sys.warnoptions:
-        # A library's warning names its own files and lines, which is of no use to users; we report
-        # what matters ourselves. The tests turn warnings into errors.
-        warnings.simplefilter("ignore")
+    ignore_warnings()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - stays open

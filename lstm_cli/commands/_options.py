@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_cli.base.errors import UsageError
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.foreign import safe, say, shell_word
 from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
@@ -242,10 +242,18 @@ class CellOptions:
 
 @options("Numbers")
 class NumberOptions:
-    """Number type of a run."""
+    """Number type of a run.
 
+    Attributes:
+        narrow: whether the command runs in float32 too.
+    """
+
+    narrow: bool = True
     dtype: Dtype = option(
-        "--dtype", default="float64", help="float32 computes each row in float64 and rounds it."
+        "--dtype",
+        default="float64",
+        help="float32 computes each row in float64 and rounds it.",
+        hidden=lambda own: not own.narrow,
     )
 
 
@@ -258,6 +266,15 @@ class EngineOptions:
         default="auto",
         help="table: row by row; numpy, numba: fast code made from the table; fast: the faster "
         "of the two; auto: table for small runs and float32.",
+    )
+
+
+@options("Numbers")
+class StrictOptions:
+    """Whether a run that leaves the finite range has failed."""
+
+    strict: bool = option(
+        "--strict", default=False, help="Exit with 1 if finite numbers gave inf or nan."
     )
 
 
@@ -385,6 +402,13 @@ class FormatOptions:
             json_lines=self.json_is == "jsonl",
         )  # fmt: skip
 
+    def say_written(self, chosen: str) -> None:
+        """Print on stderr which format a file has if neither its name nor an option says so."""
+        from lstm_cli.files.output import is_unnamed
+
+        if not (self.format_ or self.as_json) and is_unnamed(self.output):
+            say(f"{safe(self.output)}: written as {chosen}; -f or a suffix chooses another format")
+
 
 @options("Output")
 class ColorOptions:
@@ -442,6 +466,7 @@ def emit(
         from lstm_cli.files.output import write_out
 
         write_out(answer.pieces(chosen), form.output)
+        form.say_written(chosen)
         return
     from lstm_cli.show.draw import draw
 
@@ -450,6 +475,7 @@ def emit(
         below(console)
 
     color.show(show, form.output)
+    form.say_written(chosen)
 
 
 @options("Check")

@@ -25,6 +25,7 @@ from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.cell.weights import Direction
+from lstm_cli.engine.corners import Corner, corners
 from lstm_cli.engine.run import (
     LayerTrace,
     Trace,
@@ -377,8 +378,28 @@ TOLERANCE = 1e-6
 MOST, LEAST = 400, 40
 # Limit on the layer steps of all runs together.
 MOST_STEPS = 40_000
+# Derivatives from both sides that differ by this share are those of a corner, not of a curve.
+APART = 1e-4
 # A gradient far below the largest is compared relative to this share of it.
 FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class AtCorner:
+    """Numbers whose derivative differs from side to side, since the run stands on a corner.
+
+    Attributes:
+        corner: the first that the run stands on.
+        place: the first of the numbers, as `Margin.place`.
+        derived: its value from the gradient table.
+        below, above: its derivatives from both sides.
+    """
+
+    corner: Corner
+    place: str
+    derived: float
+    below: float
+    above: float
 
 
 @dataclass(frozen=True)
@@ -394,6 +415,7 @@ class Margin:
         derived: the value of the gradient table.
         measured: the value from the difference of two runs.
         checked, total: how many numbers were checked, and how many there are.
+        corner: what the numbers have no single derivative for; they do not count as different.
     """
 
     largest: float
@@ -406,6 +428,7 @@ class Margin:
     checked: int
     total: int
     tolerance: float = TOLERANCE
+    corner: AtCorner | None = None
 
     @property
     def passed(self) -> bool:
@@ -438,8 +461,8 @@ def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
             random sample is checked, with at least two from each array.
 
     Returns:
-        The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative,
-        so that the two may legitimately differ.
+        The largest disagreement. On a corner (relu at 0, a limit of clip) there is no derivative:
+        numbers whose derivatives from both sides differ do not count.
 
     Raises:
         InputError: the trace is in float32, whose rounding would swamp the differences.
@@ -454,6 +477,7 @@ def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
     floor = FLOOR * _scale(gradients, moved)
     most = most or max(LEAST, min(MOST, MOST_STEPS // (2 * trace.steps * len(trace.layers))))
     chosen = _chosen([each.value.size for each in moved], most)
+    corner, apart = next(corners(trace), None), None
     worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0)
     places = ((each, np.unravel_index(place, each.value.shape))
               for each, flat in zip(moved, chosen, strict=True) for place in flat)  # fmt: skip
@@ -463,13 +487,18 @@ def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
         if largest <= worst.largest:
             continue
         own, derived = gradients.layers[each.run], float(each.gradient[index])
-        worst = Margin(
+        found = Margin(
             largest, each.symbol, own.layer, own.direction, index, derived, measured,
             sum(map(len, chosen)), sum(each.value.size for each in moved),
         )  # fmt: skip
+        sides = _sides(gradients, each, index, floor) if corner and not found.passed else None
+        if corner and sides:
+            apart = apart or AtCorner(corner, found.place, derived, *sides)
+            continue
+        worst = found
         if np.isnan(largest):  # nothing is worse
             break
-    return worst
+    return replace(worst, corner=apart)
 
 
 def _scale(gradients: Gradients, moved: Sequence[_Moved]) -> float:
@@ -512,7 +541,7 @@ def _disagreement(
     best = (np.inf, np.nan)
     for shorter in SHORTER:
         size = STEP * shorter * max(1.0, abs(float(moved.value[index])))
-        measured = _slope(gradients, moved, index, size)
+        measured = _slope(gradients, moved, index, -size, size)
         above = abs(derived - measured)
         found = (above and above / max(abs(derived), abs(measured), floor), measured)
         if np.isnan(found[0]) or found[0] <= TOLERANCE:
@@ -521,16 +550,28 @@ def _disagreement(
     return best
 
 
-def _slope(gradients: Gradients, moved: _Moved, index: tuple[int, ...], size: float) -> float:
-    """Return (L(v + size) - L(v - size)) / (2 size), subtracting before summing."""
+def _sides(
+    gradients: Gradients, moved: _Moved, index: tuple[int, ...], floor: float
+) -> tuple[float, float] | None:
+    """Return the derivatives from below and from above; None if they are the same."""
+    size = STEP * SHORTER[-1] * max(1.0, abs(float(moved.value[index])))
+    below, above = (_slope(gradients, moved, index, *way) for way in ((-size, 0.0), (0.0, size)))
+    differ = abs(above - below) > APART * max(abs(above), abs(below), floor)
+    return (below, above) if differ else None
+
+
+def _slope(
+    gradients: Gradients, moved: _Moved, index: tuple[int, ...], low: float, high: float
+) -> float:
+    """Return (L(v + high) - L(v + low)) / (high - low), subtracting before summing."""
     loss = gradients.loss
-    up, down = (_run_with(gradients.trace, moved, index, way * size) for way in (1, -1))
+    up, down = (_run_with(gradients.trace, moved, index, change) for change in (high, low))
     with np.errstate(all="ignore"):
         change = sum(
             float(np.sum(getattr(loss, part) * (getattr(up, part) - getattr(down, part))))
             for part in ("h", "c", "output")
         )
-    return change / (2 * size)
+    return change / (high - low)
 
 
 def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float) -> Trace:

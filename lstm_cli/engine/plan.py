@@ -210,7 +210,8 @@ class _Lowering:
     def _apply(self, function: str, given: list[int]) -> int:
         definition = function_named(function)
         if definition.body is not None:
-            return self._lower(definition.body, bind_arguments(function, given, self._number))
+            body = definition.formula or definition.body
+            return self._lower(body, bind_arguments(function, given, self._number))
         parts = [self.values[each] for each in given]
         if all(part.number is not None for part in parts):
             assert definition.compute is not None

@@ -27,9 +27,10 @@ from lstm_cli.base.errors import (
     kind_of,
     safe,
 )
+from lstm_cli.base.numbers import counted
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Equation, evaluate
+from lstm_cli.cell.equations import Equation, Selection, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Merge, Model
 from lstm_cli.engine.calls import Calls, Span, calls_of, need_single, order_of, spans_of
@@ -40,6 +41,7 @@ from lstm_cli.engine.masks import padded, steps_run
 if TYPE_CHECKING:
     from lstm_cli.base.address import Address
     from lstm_cli.base.foreign import Html
+    from lstm_cli.engine.finite import NotFinite
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
@@ -181,6 +183,8 @@ class Trace(_BySymbol):
         dtype: the type that every named value was rounded to.
         assumptions: sentences on choices made for what was not given.
         engine: the engine that computed it: table, numpy or numba.
+        finite_inputs: whether x, h and c of each sample, `(…)`, were finite as they were given,
+            before they were rounded to `dtype`; True if nothing is rounded.
         padding: what `output` holds at steps that were not run; see `run`.
     """
 
@@ -189,6 +193,7 @@ class Trace(_BySymbol):
     dtype: np.dtype[Any]
     assumptions: tuple[str, ...]
     engine: str = "table"
+    finite_inputs: Array | bool = True
     padding: str = "stop"
 
     def __getitem__(self, symbol: str) -> Array:
@@ -324,6 +329,13 @@ class Trace(_BySymbol):
     def c(self) -> Array:
         """The last layer's final cell state, directions concatenated, `(…, D·H)`."""
         return np.concatenate([each.final("c") for each in self.last_layer], axis=-1)
+
+    @cached_property
+    def warnings(self) -> tuple[NotFinite, ...]:
+        """The first place of each sample that is not finite, though it came of finite numbers."""
+        from lstm_cli.engine.finite import not_finite
+
+        return not_finite(self.layers, self.dtype, self.finite_inputs)
 
     def each_step(self) -> Iterator[tuple[LayerTrace, int, dict[str, Array]]]:
         """Yield (layer trace, t, symbol -> `(…, n)`) by layer, direction, then t from 1."""
@@ -489,6 +501,10 @@ def run(
         need_single(parts, "a run that leaves out steps")
     initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
+    finite: Array | bool = True
+    if kind != np.float64:
+        states = (np.isfinite(each).all(axis=-1) for each in (*initial[0], *initial[1]))
+        finite = np.logical_and.reduce([np.isfinite(sequence).all(axis=(-2, -1)), *states])
     if ran is None or ran.ndim == 1:
         rows = sequence if ran is None else sequence[..., ran, :]
         traces, chosen = _run_layers(model, rows, initial, kind, chosen, parts)
@@ -499,7 +515,7 @@ def run(
     assumed = (*model.assumptions, *told, *assumed_states(h, c))
     # What is computed from the trace again runs the steps that it has.
     model = replace(model, mask=NO_MASK) if model.mask != NO_MASK else model
-    return Trace(model, tuple(traces), kind, assumed, chosen, padding)
+    return Trace(model, tuple(traces), kind, assumed, chosen, finite, padding)
 
 
 # One h and one c `(…, n)` per layer and direction.
@@ -622,7 +638,9 @@ def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
 def _run_table(
     weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    parameters = {
+        name: Selection.seen_in(rounded(array, dtype)) for name, array in weights.arrays.items()
+    }
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
     if alone:
@@ -692,7 +710,7 @@ def initial_states(
         return [np.zeros((*lead, size)) for size in sizes]
     rows = _state_rows(model, symbol, given, lead)
     if len(rows) != len(sizes):
-        raise _state_error(model, symbol, f"{len(rows)} rows")
+        raise _state_error(model, symbol, counted(len(rows), "row"))
     for row, size in zip(rows, sizes, strict=True):
         if row.ndim == 0 or row.shape[-1] != size:
             raise _state_error(model, symbol, f"shape {row.shape}")
@@ -727,7 +745,7 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
         for level, direction, weights in model.runs
     )
     if len(model.runs) == 1:
-        wanted = f"{model.first.size(symbol)} numbers"
+        wanted = counted(model.first.size(symbol), "number")
     return ShapeError(
         f"--{symbol} has {got}, the model needs {wanted}",
         where=f"--{symbol}",
@@ -851,7 +869,7 @@ def _input_error(x: Array, model: Model) -> InputError | ShapeError:
         return InputError("x has no steps", where="--x", hint="give at least one row")
     parameter = next(iter(model.cell.parameters), "the cell")
     return ShapeError(
-        f"--x has {x.shape[-1]} numbers, {parameter} needs {model.input_size}",
+        f"--x has {counted(x.shape[-1], 'number')}, {parameter} needs {model.input_size}",
         where="--x",
         hint=_width_hint(x, model.input_size),
     )

@@ -59,6 +59,8 @@ def choose_format(
     Raises:
         UsageError: an unknown format or suffix, or two that contradict each other.
     """
+    if not target:
+        raise UsageError("-o has no name", where="-o ''", hint="-o FILE, or - for stdout")
     by_json = (("jsonl", "json") if json_lines else ("json",)) if as_json else ()
     if by_json and asked not in ("", *by_json):
         raise UsageError(
@@ -132,6 +134,12 @@ def _suffixes(formats: Sequence[str]) -> str:
     first = {forms: suffix for suffix, forms in reversed(SUFFIXES.items()) if {*forms} & {*formats}}
     *found, last = reversed(first.values())
     return " or ".join(filter(None, [", ".join(found), last]))
+
+
+def is_unnamed(target: str) -> bool:
+    """Whether a target is a file whose name tells no format."""
+    place = target == "-" or target.endswith("/") or "://" in target or os.path.isdir(target)
+    return not (place or is_device(Path(target)) or _suffix(target))
 
 
 def _suffix(target: str) -> str:

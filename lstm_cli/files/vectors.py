@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
-from lstm_cli.base.numbers import decimals_in, shortest
+from lstm_cli.base.numbers import counted, decimals_in, shortest
 from lstm_cli.files.pasted import (
     bare,
     counting_row,
@@ -259,7 +259,7 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
         return np.broadcast_to(x, (*x.shape[:-2], steps, x.shape[-1]))
     if steps > there:
         raise ShapeError(
-            f"{steps} steps requested, but x has {there} rows",
+            f"{counted(steps, 'step')} requested, but x has {counted(there, 'row')}",
             where=place,
             hint="leave out --steps to run all rows; only a single row is repeated",
         )
@@ -286,7 +286,7 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise ShapeError(
-                f"{name} row {number} has {len(row)} numbers, row 1 has {len(rows[0])}",
+                f"{name} row {number} has {counted(len(row), 'number')}, row 1 has {len(rows[0])}",
                 where=place,
                 hint="separate rows by ; or newlines; they need equal lengths",
             )

@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe
+from lstm_cli.base.numbers import counted
 from lstm_cli.engine.agreement import (
     Float32Noise,
     Precision,
@@ -328,7 +329,8 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
                 size = trace.layers[run].values[symbol].shape[-1]
                 if values.shape != (size,):
                     raise ShapeError(
-                        f"{safe(symbol)} has {len(values)} numbers at t = {step.t}, ours {size}",
+                        f"{safe(symbol)} has {counted(len(values), 'number')} at t = {step.t}, "
+                        f"ours {size}",
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)

@@ -83,7 +83,7 @@ class Models:
         """
         names = [sample.cell] if _names_file(sample.cell) else []
         names += [sample.weights] if isinstance(sample.weights, str) else []
-        paths = [str(beside(sample.folder, name)) for name in names]
+        paths = [str(self._named(sample, name)) for name in names]
         digests = {path: self.digests.of(path) for path in paths}
         return {path: digest for path, digest in digests.items() if digest}
 
@@ -98,7 +98,7 @@ class Models:
         named = {**given, "lstm": self.settings.lstm}
         match sample.weights:
             case str() as path:
-                with self._at_hand(beside(sample.folder, path)) as place:
+                with self._at_hand(self._named(sample, path)) as place:
                     return read_weights(place, **named)
             case {"preset": str() as name, **rest}:
                 options = _whole_numbers(rest)
@@ -125,8 +125,24 @@ class Models:
     def _cell(self, sample: Sample) -> Cell | None:
         if not _names_file(sample.cell):
             return read_cell(sample.cell) if sample.cell else None
-        with self._at_hand(beside(sample.folder, sample.cell)) as place:
+        with self._at_hand(self._named(sample, sample.cell)) as place:
             return read_cell(str(place))
+
+    def _named(self, sample: Sample, name: str) -> Path:
+        """Return the file that a sample names.
+
+        Raises:
+            InputError: it is outside the sample's folder, also by a link, and must not be.
+        """
+        path, root = beside(sample.folder, name), self.settings.root
+        if self.settings.confined:
+            folder, real = (place_of(str(p), root).resolve() for p in (sample.folder, path))
+            if not real.is_relative_to(folder):
+                raise InputError(
+                    f"'{safe(name)}' is outside the sample's folder",
+                    hint="name a file in its folder or below, or leave out --confined",
+                )  # fmt: skip
+        return path
 
     @contextlib.contextmanager
     def _at_hand(self, shown: Path) -> Iterator[Path]:

@@ -30,7 +30,7 @@ ALIASES = {"h_prev": "h", "h0": "h", "hx": "h", "c_prev": "c", "c0": "c", "cx": 
 _STEP = frozenset(("layer", "direction", "t", "h_prev"))
 _OF_STEP = re.compile(r"z_[a-z]|[figo]")
 # Members of an answer: a sample's own of these names would be taken for ours.
-ANSWERED = ("schema", "ok", "engine", "assumptions", "check", "error")
+ANSWERED = ("schema", "ok", "engine", "assumptions", "warnings", "check", "error")
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,7 @@ class SampleSettings:
         check: whether expected numbers are compared.
         reading: how files of samples are read.
         root: what paths are relative to, where that is not this process's folder.
+        confined: whether samples may name files in their own folder only.
     """
 
     model: Model | None = None
@@ -72,6 +73,7 @@ class SampleSettings:
     check: bool = True
     reading: Reading = field(default_factory=Reading)
     root: str = ""
+    confined: bool = False
 
     def digest(self) -> bytes:
         """Digest of all settings that answers depend on, as 16 bytes.
@@ -102,6 +104,10 @@ class SampleSettings:
             return repr(error.as_record())
 
 
+# Members of a tally that count texts.
+COUNTED_TEXTS = ("assumed", "handed_on", "warned")
+
+
 @dataclass
 class Tally:
     """How a batch went, counted while its answers pass.
@@ -109,6 +115,7 @@ class Tally:
     Attributes:
         assumed: what samples that were run left open -> how many did.
         handed_on: the users' own keys of those -> how many had them.
+        warned: where those left the finite range first -> how many did.
     """
 
     samples: int = 0
@@ -117,6 +124,7 @@ class Tally:
     mismatched: int = 0
     assumed: Mapping[str, int] = field(default_factory=dict)
     handed_on: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Add the counts of another tally."""
@@ -126,6 +134,7 @@ class Tally:
         self.mismatched += other.mismatched
         self.assumed = _together(self.assumed, other.assumed)
         self.handed_on = _together(self.handed_on, other.handed_on)
+        self.warned = _together(self.warned, other.warned)
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
@@ -133,11 +142,11 @@ class Tally:
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
         )
-        assumed, handed_on = (
+        texts = (
             {str(text): int(count) for text, count in record.get(each, {}).items()}
-            for each in ("assumed", "handed_on")
+            for each in COUNTED_TEXTS
         )
-        return cls(samples, failed, matched, mismatched, assumed, handed_on)
+        return cls(samples, failed, matched, mismatched, *texts)
 
 
 def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:

@@ -37,6 +37,8 @@ RowKind = Literal["given", "pre_activation", "state", "gate"]
 if TYPE_CHECKING:
     from typing import Protocol, TypeVar
 
+    from lstm_cli.engine.finite import NotFinite
+
     class Placed(Protocol):
         """What belongs to one layer and direction of a run."""
 
@@ -421,6 +423,8 @@ def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:
         "output_size": first.output_size,
         "weights": {"source": trace.model.source, "convention": trace.model.convention},
         "assumptions": list(trace.assumptions),
+        # A run's stand at its end: of a long one the head is written first.
+        **(warned(trace.warnings) if command != "run" else {}),
         "equations": equation_records(
             cell.equations, lambda style: equation_text(cell, style, notation)
         ),
@@ -428,6 +432,12 @@ def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:
     if words := definitions(cell):
         document["definitions"] = words
     return document
+
+
+def warned(warnings: Iterable[NotFinite]) -> dict[str, Any]:
+    """Return the JSON member for a run that left the finite range; nothing for others."""
+    records = [each.as_record() for each in warnings]
+    return {"warnings": records} if records else {}
 
 
 PLACE = ("layer", "direction", "t", "symbol")

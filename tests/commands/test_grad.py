@@ -86,7 +86,7 @@ def test_the_check_is_printed_and_decides_the_exit(monkeypatch: pytest.MonkeyPat
         ([], 2, "--x is missing"),
         (["--x", "1,2", "--dh", "1,2,3"], 3, "--dh has shape (3,)"),
         (["--x", "1,2", "--dh", "1,2;3,4"], 2, "--dh has 2 rows"),
-        (["--x", "1,2", "--d-output", "1,2;3,4"], 2, "the run has 1 steps"),
+        (["--x", "1,2", "--d-output", "1,2;3,4"], 2, "has 2 rows, but the run has 1 step"),
         (["--x", "-", "--dh", "-"], 2, "both read stdin"),
         (["--x", "1,2", "--check", "--dtype", "float32"], 3, "too coarse"),
         (["--x", "1,2", "-f", "npz"], 2, "unknown format 'npz'"),
@@ -108,3 +108,34 @@ def test_the_table_in_ascii_and_narrow() -> None:
     assert all(cell_len(line) <= 30 or " " not in line for line in narrow.out.splitlines())
     wide = call("grad", "--x", ",".join("1" * 20), "-f", "table")
     assert "20 × 40" in wide.out
+
+
+def test_a_check_on_a_corner_says_so() -> None:
+    """relu at 0 has two derivatives: both are told, and nothing differs."""
+    line = ("grad", "--x", "0,1", "--activations", "sigmoid,relu,tanh", "--check")
+    answer = call(*line, "-f", "csv")
+    assert answer.code == 0
+    assert "agrees with central differences" in answer.err
+    said = "z_g[0] at t = 1 stands on relu's corner, where d_W_g[0, 3] of layer 0 forward is "
+    assert f"{said}0 from below and 0.25 from above (shown: 0)" in answer.err
+    check = call(*line, "--json").json["check"]
+    assert check["passed"]
+    corner = check["corner"]
+    assert (corner["argument"], corner["unit"], corner["function"]) == ("z_g", 0, "relu")
+    # By hand: dh/dz_g = o · i · tanh'(c) = 0.5 · 0.5 where relu passes, and 0 where it does not.
+    assert corner["below"] == 0
+    assert corner["above"] == pytest.approx(0.25, rel=1e-6)
+
+
+def test_a_corner_that_is_not_met_is_not_told() -> None:
+    """Away from its corners a relu has one derivative."""
+    answer = call("grad", "--x", "0.5,1", "--activations", "sigmoid,relu,tanh", "--check")
+    assert answer.code == 0
+    assert "corner" not in answer.err
+
+
+def test_a_limit_of_the_cell_is_a_corner() -> None:
+    """c at its clip's limit stands on the corner of clip."""
+    answer = call("grad", "--x", "0", "--c", "2", "--cell-clip", "1", "--check", "-f", "csv")
+    assert answer.code == 0
+    assert "stands on clip's corner, where" in answer.err

@@ -213,3 +213,48 @@ def test_bytes_are_not_shown_on_a_terminal(words: list[str]) -> None:
     assert done.returncode == 2
     assert b"npz cannot be shown on a terminal" in done.stderr
     assert call(*words).raw.startswith(b"PK")
+
+
+def test_a_name_without_suffix_is_told_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a file without suffix holds is said on stderr, unless -f said so."""
+    monkeypatch.chdir(tmp_path)
+    answer = call("--x", "1,2", "-o", "answer")
+    assert answer.code == 0
+    assert "answer: written as plain; -f or a suffix chooses another format\n" in answer.err
+    for words in (["-f", "csv", "-o", "other"], ["-o", "answer.csv"], ["-o", "/dev/null"], []):
+        assert "written as" not in call("--x", "1,2", *words).err
+
+
+@pytest.mark.parametrize("command", ["run", "batch", "inspect", "diagnose", "report"])
+def test_an_empty_name_is_no_name(command: str) -> None:
+    """-o '' is refused for what it is."""
+    words = {"run": ["--x", "1"], "batch": ["-"], "inspect": ["x.npz"], "diagnose": ["x.json"],
+             "report": ["--x", "1"]}[command]  # fmt: skip
+    answer = call(command, *words, "-o", "")
+    assert answer.code == 2
+    assert "-o has no name" in answer.err or "needs a file" in answer.err
+
+
+def test_a_seed_without_effect_is_refused(tmp_path: Path) -> None:
+    """--seed beside a preset that draws nothing, or none, is refused; so is a sample's."""
+    for words in (
+        ["--x", "1"],
+        ["--x", "1", "--preset", "ones"],
+        ["--x", "1", "-w", tmp_path / "w.npz"],
+    ):
+        assert_refused(call(*words, "--seed", "3"), 2, "has no effect")
+    assert call("--x", "1", "--preset", "random", "--seed", "3").code == 0
+    sample = '{"x": [1], "weights": {"preset": "ones", "seed": 3}}'
+    (answer,) = call("batch", "-", stdin=sample).lines
+    assert answer["error"]["message"] == "preset ones draws nothing: a seed has no effect"
+
+
+def test_the_help_of_an_exercise_lists_what_it_takes() -> None:
+    """exercise has no --dtype in its help, and says why where it is given."""
+    assert "--dtype" not in call("exercise", "--help").out
+    assert "--dtype" in call("run", "--help").out
+    assert_refused(
+        call("exercise", "--dtype", "float32"), 2, "computed in float64", "leave --dtype out"
+    )

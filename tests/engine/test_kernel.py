@@ -405,6 +405,39 @@ def test_the_command_names_its_engine() -> None:
     assert call(*options, "table", "--json").json["engine"] == "table"
     assert "engine numpy" in call(*options, "numpy", "-f", "table").out
     assert "engine" not in call(*options, "table", "-f", "table").out
+    assert ", engine numpy */" in call(*options, "numpy", "-f", "c").out
+    for form in ("csv", "plain", "jsonl", "markdown"):
+        assert "engine: numpy\n" in call(*options, "numpy", "-f", form).err
+        assert "engine" not in call(*options, "table", "-f", form).err
+
+
+# How far the last bits of a step may follow what else is run: the README's numbers.
+FOLLOWS = {("table", "float64"): 1e-14, ("table", "float32"): 0.0, ("numpy", "float64"): 1e-14,
+           ("numpy", "float32"): 1e-5, ("numba", "float64"): 0.0, ("numba", "float32"): 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(("engine", "dtype"), FOLLOWS)
+def test_what_a_step_is_hardly_depends_on_what_else_is_run(engine: str, dtype: str) -> None:
+    """The first step is the same to the bit whatever follows, but for NumPy's sums of a few rows.
+
+    Of many samples run together, each is what it is alone, to the last bits that the README says.
+    """
+    weights = random_weights(LSTM, 100, 33)
+    model = Model.single(weights)
+    x, h, c = random_inputs(weights, 300)
+    whole = run(model, x, h, c, dtype=dtype, engine=engine)
+    many, h0, c0 = random_inputs(weights, 20, (40,))
+    together = run(model, many, h0, c0, dtype=dtype, engine=engine)
+    room = FOLLOWS[engine, dtype]
+    for steps in (1, 2, 7, 64, 257):
+        part = run(model, x[:steps], h, c, dtype=dtype, engine=engine)
+        for symbol, values in part.items():
+            allowed = room if engine == "numpy" else 0.0
+            assert np.abs(values[0] - whole[symbol][0]).max() <= allowed
+    for k in (0, 7, 39):
+        alone = run(model, many[k], h0[k], c0[k], dtype=dtype, engine=engine)
+        for symbol, values in alone.items():
+            assert np.abs(values - together[symbol][k]).max() <= room
 
 
 def test_numba_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_nothing_is_not_a_vector(text: str) -> None:
 
 def test_ragged_rows_are_refused_with_both_lengths() -> None:
     """Rows of unequal length are refused; the message has both lengths."""
-    with pytest.raises(ShapeError, match="row 2 has 1 numbers, row 1 has 2"):
+    with pytest.raises(ShapeError, match="row 2 has 1 number, row 1 has 2"):
         read_vector("1,2;3", "--x")
 
 

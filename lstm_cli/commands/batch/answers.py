@@ -5,6 +5,7 @@ A record may say how far the numbers that its sample expects are from ours, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -65,6 +66,7 @@ class Answered:
     matched: Sequence[bool]  # none where nothing is compared
     work: int  # steps × samples × units
     assumed: Mapping[str, int] = field(default_factory=dict)  # sentence -> how many samples
+    warned: Mapping[str, int] = field(default_factory=dict)
 
 
 def alike_in_steps(block: SampleBlock, models: Models) -> Iterator[SampleBlock]:
@@ -105,12 +107,14 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         assumed = (*model.assumptions, *block.like.assumed, *told, *states, *repeated)
         lines: list[str] = []
         matched: list[bool] = []
+        warned = Counter[str]()
         counted = dict.fromkeys(assumed, len(block))
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
+            warned.update(own[4])
             for sentence in chain.from_iterable(own[3]):
                 counted[sentence] = counted.get(sentence, 0) + 1
             engine = own[2]  # what "fast" stands for: one engine for the whole block
@@ -118,7 +122,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # a sample has arguments, no options
         return type(error)(error.what, hint=error.lines.hint)
-    return Answered(lines, matched, work, counted)
+    return Answered(lines, matched, work, counted, warned)
 
 
 def _answer(
@@ -128,8 +132,8 @@ def _answer(
     settings: SampleSettings,
     engine: str,
     assumed: Sequence[str],
-) -> tuple[list[str], Sequence[bool], str, Sequence[Sequence[str]]]:
-    """Lines of a block, whether each is as expected, the engine, and how numbers are read."""
+) -> tuple[list[str], Sequence[bool], str, Sequence[Sequence[str]], list[str]]:
+    """Lines of a block, whether each is as expected, the engine, how numbers are read, warnings."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
     calls = block.like.calls or settings.calls
@@ -145,6 +149,8 @@ def _answer(
         ',"h":[', row_texts(trace.h, trace.dtype),
         '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
+    if trace.warnings:
+        parts.append(_warnings_texts(trace, len(block)))
     if settings.check:
         parts += [',"check":', *checks]
     if trace.calls:
@@ -153,7 +159,17 @@ def _answer(
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
         parts.append([extra and f",{extra}" for extra in block.extras])
-    return joined_texts([*parts, "}\n"], len(block)), matched, trace.engine, told
+    lines = joined_texts([*parts, "}\n"], len(block))
+    return lines, matched, trace.engine, told, [each.text for each in trace.warnings]
+
+
+def _warnings_texts(trace: Trace, count: int) -> list[str]:
+    """Each sample's `warnings`, "" where its run stayed in the finite range."""
+    texts = [""] * count
+    for each in trace.warnings:
+        record = {key: value for key, value in each.as_record().items() if key != "sample"}
+        texts[each.sample or 0] = f',"warnings":[{as_json(record)}]'
+    return texts
 
 
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:

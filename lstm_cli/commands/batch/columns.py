@@ -35,13 +35,13 @@ PIECE_BYTES = 2**20
 VECTORS = ("h", "c")
 _KINDS = {
     "id": "text", "ok": "truth", "h": "numbers", "c": "numbers", "engine": "text",
-    "assumptions": "text", "check.matched": "truth",
+    "assumptions": "text", "warnings": "text", "check.matched": "truth",
     "check.max_abs_diff": "number", "check.tolerance": "number", "check.worst.symbol": "text",
     "check.worst.t": "count", "check.worst.unit": "count", "check.worst.got": "number",
     "check.worst.expected": "number", "error.code": "text", "error.message": "text",
     "error.where": "text", "error.try": "text",
 }  # fmt: skip
-_LEFT_OUT = ("schema", "assumptions", "check", "error", "calls")
+_LEFT_OUT = ("schema", "assumptions", "warnings", "check", "error", "calls")
 # A user column with one of these names comes from an earlier answer.
 _OURS = ("check.", "error.")
 _MOST_COUNT = 2**63
@@ -159,6 +159,8 @@ def _row(line: str) -> Row:
     found = {k: v for k, v in answer.items() if k not in _LEFT_OUT and not k.startswith(_OURS)}
     if "assumptions" in answer:
         found["assumptions"] = "; ".join(answer["assumptions"])
+    if "warnings" in answer:
+        found["warnings"] = "; ".join(each["message"] for each in answer["warnings"])
     for group in ("check", "error"):
         for key, value in (answer.get(group) or {}).items():
             if key == "worst":

@@ -80,11 +80,18 @@ def batch(
         "--trace", default=False, title="Output", help="Put every step in the answers."
     ),
     steps: i.StepOptions = i.StepOptions(),
+    confined: bool = option(
+        "--confined",
+        default=False,
+        title="Input",
+        help="Samples may name files in their own folder only.",
+    ),
     read: i.ReadingOptions = i.ReadingOptions(),
     file: o.WeightFile = o.WeightFile(),
     cell: o.CellOptions = o.CellOptions(),
     numbers: o.NumberOptions = o.NumberOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
+    strict: o.StrictOptions = o.StrictOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl", "jsonl"),
     work: WorkOptions = WorkOptions(),
     quiet: bool = option(
@@ -112,6 +119,7 @@ def batch(
         cell, reading=read.reading(), steps=steps.steps, calls=steps.calls, atol=atol,
         dtype=numbers.dtype,
         engine=engine.engine, trace=trace, check=check, root=os.getcwd() if work.dask else "",
+        confined=confined,
     )  # fmt: skip
     resume, retry_failed = work.resume, work.retry_failed
     if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
@@ -157,13 +165,13 @@ def batch(
             say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
-    if tally.mismatched or (check and not tally.matched):
+    if tally.mismatched or (check and not tally.matched) or (strict.strict and tally.warned):
         # A check that compared nothing has not passed.
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _left_open(tally: Tally, others: list[str]) -> Iterator[str]:
-    """Yield the assumptions made for samples that were run, and their keys that are not ours.
+    """Yield what is to be said of samples that were run, and their keys that are not ours.
 
     `others` are files of folders that hold no samples.
     """
@@ -171,10 +179,11 @@ def _left_open(tally: Tally, others: list[str]) -> Iterator[str]:
 
     if others:
         yield f"passed over, for they hold no samples: {_first(others)}"
-    for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
-        yield f"assumed: {safe(text)} ({counted(count, 'sample')})"
-    if len(tally.assumed) > MOST_SAID:
-        yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
+    for word, texts in (("warning", tally.warned), ("assumed", tally.assumed)):
+        for text, count in islice(sorted(texts.items()), MOST_SAID):
+            yield f"{word}: {safe(text)} ({counted(count, 'sample')})"
+        if len(texts) > MOST_SAID:
+            yield f"{word}: … and {len(texts) - MOST_SAID} more"
     if names := sorted(tally.handed_on):
         many = len(names) == MOST_TEXTS  # others were not counted
         yield f"handed on, and not used: {_first([n[:MOST_OF_A_KEY] for n in names], many)}"

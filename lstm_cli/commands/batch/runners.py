@@ -18,6 +18,8 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from lstm_cli.base.errors import ignore_warnings
+
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples.chunks import Chunk
@@ -176,6 +178,7 @@ def _start(packed: bytes, pipe: connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that wrote the answers
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"
+    ignore_warnings()
     _work = pickle.loads(packed)  # ours, handed over by the process that started this one
 
 

@@ -45,7 +45,7 @@ from lstm_cli.files.safe import content_of, open_checked
 from lstm_cli.samples import BadSample
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.files import Range, all_chunks, changed, line_ranges, read_range
-from lstm_cli.samples.settings import SampleSettings, Tally
+from lstm_cli.samples.settings import COUNTED_TEXTS, SampleSettings, Tally
 
 SCHEMA = "lstm-step/1"
 SUCCESS, MANIFEST, FINISHED = "_SUCCESS", "manifest.json", "_parts"
@@ -64,7 +64,7 @@ class FinishedPart(Kept):
     def as_dict(self) -> dict[str, Any]:
         """The part as a JSON object."""
         counts = asdict(self.tally)
-        texts = {each: counts.pop(each) for each in ("assumed", "handed_on")}
+        texts = {each: counts.pop(each) for each in COUNTED_TEXTS}
         return {"key": self.key, "name": self.name, "bytes": self.size, "crc32": self.crc,
                 **counts, "files": dict(self.files), **texts}  # fmt: skip
 

@@ -150,7 +150,7 @@ class _Filling:
         """Add the answers of a block that was run."""
         positions = block.positions
         self.tally.add(Tally(
-            assumed=answered.assumed, handed_on=block.own
+            assumed=answered.assumed, handed_on=block.own, warned=answered.warned
         ))  # fmt: skip
         if list(positions) == list(range(len(self.lines))):
             self.lines = list(answered.lines)
@@ -276,8 +276,9 @@ def batch(
     """Evaluate samples, and yield one record each, in their order; none is ever dropped.
 
     A record is `{"schema", "id", "ok": true, "engine", "assumptions", "h", "c", "check"}`, with
-    `steps` where traces are asked for, or `{"schema", "id", "ok": false, "error"}` with an error of
-    `{"code", "message", "where", "try"}`; then the sample's own members.
+    `warnings` where a run left the finite range, and `steps` where traces are asked for, or
+    `{"schema", "id", "ok": false, "error"}` with an error of `{"code", "message", "where", "try"}`;
+    then the sample's own members.
 
     Args:
         samples: files, folders or globs; dicts `{"x": (T, I), "h": (L·D, P), "c": (L·D, H), …}` of

@@ -33,6 +33,7 @@ from lstm_cli.show.document import (
     joined,
     write,
 )
+from lstm_cli.show.rows import warned
 
 # How many readings, pairs and numbers are shown; JSON has all.
 MOST_FINDINGS = 8
@@ -55,6 +56,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "command": "diagnose",
         "version": version,
         "id": name,
+        "engine": diagnosis.trace.engine,
         "verdict": diagnosis.verdict,
         "tolerance": diagnosis.claims.tolerance,
         "precision": {key: each.words for key, each in diagnosis.claims.precision.items()},
@@ -69,6 +71,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "separation": _separation_record(diagnosis.separation),
         "readings_tried": diagnosis.tried,
         "assumptions": [*diagnosis.trace.assumptions, *diagnosis.claims.assumptions],
+        **warned(diagnosis.trace.warnings),
     }
 
 

@@ -37,7 +37,7 @@ MOST_STEPS = 100
 
 
 def exercise(
-    given: i.RunOptions = i.RunOptions(COMMAND),
+    given: i.RunOptions = i.RunOptions(COMMAND, numbers=o.NumberOptions(narrow=False)),
     input_size: int = option(
         "--input-size",
         default=0,
@@ -84,7 +84,10 @@ def exercise(
             hint=f"one of: {', '.join(FORMATS)}; "
             "--save FILE saves the exercise as a sample, in JSON",
         )  # fmt: skip
-    i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
+    if differing(given.numbers):
+        raise UsageError(
+            "an exercise is computed in float64", where="--dtype", hint="leave --dtype out"
+        )
     kind, output = form.pick(), form.output
     trace = _trace(given, input_size)
     if round_ is not None:
@@ -110,8 +113,6 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
     need_single(vectors.length.calls, "an exercise")
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
-        if given.preset.preset != "random" and given.preset.seed:
-            i.refuse_idle(["--seed"], "--preset random", COMMAND)
         trace = given.trace()
         need_whole(trace, "exercise")
         return trace
@@ -142,7 +143,8 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
     cell = given.cell.own_cell() or LSTM
     sizes = {"I": input_size or 3, "H": own.hidden_size or 2, "P": own.output_size}
     if own.preset:
-        return preset_model(own.preset, cell, sizes=sizes, seed=own.seed)
+        seed = own.seed if own.preset == "random" else 0  # which also chooses the vectors
+        return preset_model(own.preset, cell, sizes=sizes, seed=seed)
     return fresh_model(cell, sizes, own.seed)
 
 

@@ -105,4 +105,4 @@ def _work_out(
     work = Explanation(trace, view)
     o.emit(work.answer, "" if chosen == "text" else chosen, form, color)
     if chosen not in ("text", "json"):  # which say so themselves
-        i.say_assumed(trace.assumptions)
+        i.say_assumed(trace.assumptions, trace.engine)

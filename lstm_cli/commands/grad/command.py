@@ -9,6 +9,7 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.base.foreign import say
+from lstm_cli.base.numbers import counted
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -102,7 +103,7 @@ def _rows(text: str, name: str, told: list[str], steps: int = 0) -> Array | None
     rows = read_vector(text, name, told=told)
     if steps and len(rows) != steps:
         raise UsageError(
-            f"{name} has {len(rows)} rows, but the run has {steps} steps",
+            f"{name} has {counted(len(rows), 'row')}, but the run has {counted(steps, 'step')}",
             where=name,
             hint="give one row per step, in the order of x",
         )
@@ -134,6 +135,6 @@ def _emit(
         return
     loss = report.gradients.loss
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))
-    i.say_assumed(assumed)
+    i.say_assumed(assumed, report.gradients.trace.engine)
     if report.margin:
         say(margin_text(report.margin))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from lstm_cli.cell.notation import (
     write_definition,
     write_equation,
 )
-from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
+from lstm_cli.engine.grad import AtCorner, GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
 from lstm_cli.show.answer import Answer, Made
 from lstm_cli.show.document import (
@@ -211,7 +211,15 @@ def margin_record(margin: Margin) -> dict[str, Any]:
         "total": margin.total,
         "worst": {"symbol": margin.symbol, "layer": margin.layer, "direction": margin.direction,
                   "index": list(margin.index), "derived": derived, "measured": measured},
+        **({"corner": _corner_record(margin.corner)} if margin.corner else {}),
     }  # fmt: skip
+
+
+def _corner_record(at: AtCorner) -> dict[str, Any]:
+    """Return the JSON form of a corner."""
+    own = asdict(at.corner)
+    numbers = {"derived": at.derived, "below": at.below, "above": at.above}
+    return {**own, **numbers, "message": _corner_text(at)}
 
 
 def margin_text(margin: Margin) -> str:
@@ -224,10 +232,19 @@ def margin_text(margin: Margin) -> str:
         f"{word} central differences: largest relative difference {scientific(margin.largest, 1)} "
         f"(allowed {scientific(margin.tolerance, 0)}) in {part} numbers, at {margin.place}"
     )
-    if margin.passed:
-        return text
-    derived, measured = (significant(each, 10) for each in (margin.derived, margin.measured))
-    return f"{text}: derived {derived}, measured {measured}"
+    if not margin.passed:
+        derived, measured = (significant(each, 10) for each in (margin.derived, margin.measured))
+        text += f": derived {derived}, measured {measured}"
+    return text + (f"; {_corner_text(margin.corner)}" if margin.corner else "")
+
+
+def _corner_text(at: AtCorner) -> str:
+    """Return where the run has no single derivative, and which it has from both sides."""
+    below, above, derived = (significant(each, 6) for each in (at.below, at.above, at.derived))
+    return (
+        f"{at.corner.place}, where {at.place} is {below} from below and {above} from above "
+        f"(shown: {derived})"
+    )
 
 
 # What `through_time` gives: its name in data formats, in words, and as a heading.

@@ -93,7 +93,7 @@ def report(
         given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
     )  # fmt: skip
     write_out([made], output)
-    i.say_assumed(trace.assumptions)
+    i.say_assumed(trace.assumptions, trace.engine)
 
 
 def _kind(output: str, format_: str) -> Kind:

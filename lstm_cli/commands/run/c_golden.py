@@ -17,8 +17,8 @@ from lstm_cli.base.foreign import c_comment
 from lstm_cli.base.numbers import rounded_up
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import PLAIN
-from lstm_cli.engine.agreement import Float32Noise, room_of
-from lstm_cli.engine.run import LayerTrace, Trace
+from lstm_cli.engine.agreement import TIMES_MEASURED, Float32Noise, bare_room_of
+from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.show.rows import (
     INPUT_LABELS,
     View,
@@ -28,6 +28,9 @@ from lstm_cli.show.rows import (
     definitions,
     equation_text,
 )
+
+# No port is right only to so much.
+COARSE = 0.01
 
 
 class Names:
@@ -80,7 +83,9 @@ def _head(trace: Trace, view: View) -> Iterator[str]:
     yield c_comment(
         f"Golden vectors of an LSTM, by lstm-step {__version__}: what a port must compute."
     )
-    yield c_comment(f"{model.cell.name}, weights {model.source}{convention}, {trace.dtype.name}")
+    engine = "" if trace.engine == "table" else f", engine {trace.engine}"
+    kind = f"{trace.dtype.name}{engine}"
+    yield c_comment(f"{model.cell.name}, weights {model.source}{convention}, {kind}")
     for assumption in trace.assumptions:
         yield c_comment(f"assumed: {assumption}")
     for text in definitions(model.cell, PLAIN):
@@ -112,8 +117,12 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
 def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
     """Yield the tolerances of a correct port in double and in float, and which of them is ours."""
     narrow = trace.dtype == np.float32
-    in_float = rounded_up(_stray(trace), 1)
-    in_double = in_float if narrow else f"1e{_power(trace, values)}"
+    arithmetic, power = Float32Noise(trace), 10.0 ** _power(trace, values)
+    stray = _stray(trace, "float32", arithmetic)
+    both = stray, max(power, _stray(trace, "float64", arithmetic), _other_double(trace))
+    in_float, in_double = (rounded_up(each, 1) for each in both)
+    in_float += ".0" * in_float.isdecimal()  # 7f is no number in C
+    in_double = in_float if narrow else in_double
     ours, why = "DOUBLE", ""
     if narrow or _has_float32_weights(trace):
         ours, why = "FLOAT", "numbers" if narrow else "weights"
@@ -124,6 +133,11 @@ def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
     yield f"#define LSTM_TOLERANCE_DOUBLE {in_double}{end}"
     yield c_comment("Suggested for one that computes in float: from float32 runs beside this one.")
     yield f"#define LSTM_TOLERANCE_FLOAT {in_float}{end}"
+    if stray > COARSE:
+        yield c_comment(
+            "This run amplifies every rounding: so wide a tolerance passes wrong ports. Run fewer "
+            "steps."
+        )
     if why:
         yield c_comment(f"The {why} are float32.")
     yield f"#define LSTM_TOLERANCE LSTM_TOLERANCE_{ours}"
@@ -136,14 +150,23 @@ def _power(trace: Trace, values: list[Array]) -> int:
     return math.ceil(math.log10(float(np.finfo(np.float64).eps) * terms * largest))
 
 
-def _stray(trace: Trace) -> float:
-    """Largest error of a right answer in float32, over all numbers of a run."""
-    arithmetic = Float32Noise(trace)
+def _stray(trace: Trace, kind: str, arithmetic: Float32Noise) -> float:
+    """Largest error of a right answer in a type, over all numbers of a run."""
     return max(
-        float(room_of(values, "float32", arithmetic.spread(place, symbol)).max())
+        float(bare_room_of(values, kind, arithmetic.spread(place, symbol)).max())
         for place, each in enumerate(trace.layers)
         for symbol, values in each.values.items()
     )
+
+
+def _other_double(trace: Trace) -> float:
+    """Several times how far another double program is off: all that is left of a chaotic run."""
+    other = run(trace.model, *trace.inputs, engine="numpy", calls=trace.calls)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        off = [np.nan_to_num(np.abs(values - there.values[symbol]), posinf=0.0).max()
+               for each, there in zip(trace.layers, other.layers, strict=True)
+               for symbol, values in each.values.items()]  # fmt: skip
+    return TIMES_MEASURED * float(max(off))
 
 
 def _has_float32_weights(trace: Trace) -> bool:

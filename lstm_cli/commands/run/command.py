@@ -44,6 +44,7 @@ FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "text"
 def run(
     given: i.RunOptions = i.RunOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
+    strict: o.StrictOptions = o.StrictOptions(),
     fixed: i.FixedOptions = i.FixedOptions(),
     view: o.ViewOptions = o.ViewOptions(),
     strip: bool = option(
@@ -77,7 +78,9 @@ def run(
     if settings is None and is_written_as_it_goes(inputs, chosen):
         from lstm_cli.commands.run.streaming import write
 
-        return write(inputs, dtype, computed_by, shown, chosen, form.output)
+        code = write(inputs, dtype, computed_by, shown, chosen, form.output, strict=strict.strict)
+        form.say_written(chosen)
+        return code
     trace = inputs.run(dtype, computed_by)
     if settings is not None or chosen == "c":
         need_whole(trace, "--fixed" if settings is not None else "-f c")
@@ -86,7 +89,8 @@ def run(
         _emit(trace, shown, chosen, form, color, strip)
     else:
         _emit_fixed(trace, settings, shown, chosen, form, color)
-    return ExitCode.DONE
+    i.say_warned(trace.warnings)
+    return ExitCode.CHECK_FAILED if strict.strict and trace.warnings else ExitCode.DONE
 
 
 def _check_strip(chosen: str, fixed: str) -> None:
@@ -121,7 +125,7 @@ def _emit(
 def _say_assumptions(trace: Trace, chosen: str) -> None:
     """Print assumptions on stderr if the format does not include them."""
     if chosen not in ("table", "json", "text", "html"):
-        i.say_assumed(trace.assumptions)
+        i.say_assumed(trace.assumptions, trace.engine)
 
 
 def _emit_fixed(

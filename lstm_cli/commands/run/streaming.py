@@ -16,7 +16,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,10 +28,11 @@ from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import ExitCode, safe
 from lstm_cli.base.foreign import say
-from lstm_cli.commands._inputs import Given, say_assumed
+from lstm_cli.commands._inputs import Given, say_assumed, say_warned
 from lstm_cli.commands._stopping import Stopping
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.long_run import LongRun
+from lstm_cli.engine.finite import NotFinite
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import is_device, json_text, plain_list, replacing, write_out
 from lstm_cli.show.rows import View, shown_layers, widened
@@ -50,7 +51,7 @@ class RunProgress:
         total: the steps to run, or the samples.
         done: those that are run and written.
         unit: what is counted: "steps" or "samples".
-        assumptions: what had to be assumed, once the run has begun.
+        assumptions, engine: what had to be assumed, and what computes, once the run has begun.
         stop: asked after each block; True ends the run there, with a valid file.
         tell: called after each block.
     """
@@ -59,8 +60,10 @@ class RunProgress:
     done: int = 0
     unit: str = "steps"
     assumptions: Sequence[str] = ()
+    engine: str = "table"
     stop: Callable[[], bool] = lambda: False
     tell: Callable[[], None] = lambda: None
+    _warned: dict[int, NotFinite] = field(default_factory=dict)
 
     @property
     def interrupted(self) -> bool:
@@ -72,6 +75,27 @@ class RunProgress:
         self.done = done
         self.tell()
         return not self.stop()
+
+    def note_warnings(self, trace: Trace, before: int, samples: int = 0) -> None:
+        """Note where a block left the finite range, if its samples did not do so before.
+
+        "Before" is by layer, then in time, as in a run that is kept whole.
+
+        Args:
+            trace: of the block.
+            before, samples: the steps and the samples that went before it.
+        """
+        for each in trace.warnings:
+            t, sample = each.t and each.t + before, each.sample
+            own = replace(each, t=t, sample=None if sample is None else sample + samples)
+            known = self._warned.setdefault(own.sample or 0, own)
+            if (own.layer, own.t or 0) < (known.layer, known.t or 0):
+                self._warned[own.sample or 0] = own
+
+    @property
+    def warnings(self) -> list[NotFinite]:
+        """The first place of each sample that left the finite range."""
+        return [self._warned[sample] for sample in sorted(self._warned)]
 
 
 def chosen_steps(view: View, steps: int) -> Array | None:
@@ -137,6 +161,7 @@ class _Writing:
                     yield made
             if self.chosen == "json":
                 self.spool.append("output", trace.output.tobytes())
+            self.progress.note_warnings(trace, before)
             self.counts.append(trace.steps)
             self.states = trace
             if not self.progress.goes_on(before + trace.steps):
@@ -150,7 +175,7 @@ class _Writing:
         """Yield what follows the steps; a run that was stopped has `"interrupted": true`."""
         yield '\n ],\n "output": ['
         yield from self._output()
-        yield "],\n " + text.json_states(self.states)
+        yield "],\n " + text.json_states(self.states, self.progress.warnings)
         yield ',\n "interrupted": true' if self.progress.interrupted else ""
         yield "\n}\n"
 
@@ -197,7 +222,8 @@ def pieces(
         blocks = run.blocks(progress.total)
         begun = next(blocks)
         first = begun[1]
-        view, progress.assumptions = widened(view, first), first.assumptions
+        view = widened(view, first)
+        progress.assumptions, progress.engine = first.assumptions, first.engine
         every, spool = chain([begun], blocks), Spool(file)
         writing = _Writing(chosen, view, at, first, every, progress, spool)
         yield from writing.stepwise()
@@ -264,7 +290,8 @@ def fill(run: LongRun, view: View, progress: RunProgress, stream: IO[bytes]) -> 
     blocks = run.sample_blocks(last)
     begun = next(blocks)
     first = begun[-1]
-    view, progress.assumptions = widened(view, first), first.assumptions
+    view = widened(view, first)
+    progress.assumptions, progress.engine = first.assumptions, first.engine
     progress.total, progress.unit = (len(run.x), "samples") if run.lead else (last, "steps")
     count = run.steps if at is None else len(at)
     shapes = {
@@ -276,6 +303,7 @@ def fill(run: LongRun, view: View, progress: RunProgress, stream: IO[bytes]) -> 
         times = times_in(at, before, trace)
         for name, values in text.npz_arrays(trace, times, view).items():
             archive.append(name, values)
+        progress.note_warnings(trace, before, samples)
         written += len(times)
         done = before + trace.steps
         if run.lead:
@@ -381,16 +409,19 @@ class GrowingNpz:
 # ---- the command
 
 
-def write(given: Given, dtype: str, engine: str, view: View, chosen: str, output: str) -> ExitCode:
+def write(
+    given: Given, dtype: str, engine: str, view: View, chosen: str, output: str, *, strict: bool
+) -> ExitCode:
     """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
 
     Args:
         given: what is run.
         dtype, engine: as `engine.run` takes them.
         view, chosen, output: what is shown, in which format, where.
+        strict: whether a run that left the finite range has failed.
 
     Returns:
-        the exit code, which says whether somebody asked to stop.
+        the exit code, which says whether somebody asked to stop, or a strict run failed.
 
     Raises:
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
@@ -401,13 +432,14 @@ def write(given: Given, dtype: str, engine: str, view: View, chosen: str, output
         with _shown(progress, output):
             _write(run, view, chosen, output, progress)
     if chosen != "json":
-        say_assumed(progress.assumptions)
+        say_assumed(progress.assumptions, progress.engine)
+    say_warned(progress.warnings)
     if progress.interrupted:
         place = "on stdout" if output == "-" else f"in {safe(output)}"
         done = f"{progress.unit} 1 to {progress.done:,}" if progress.done else f"no {progress.unit}"
         say(f"stopped: {done} of {progress.total:,} are done and {place}")
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE
+    return ExitCode.CHECK_FAILED if strict and progress.warnings else ExitCode.DONE
 
 
 def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProgress) -> None:

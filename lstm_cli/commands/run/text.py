@@ -34,10 +34,12 @@ from lstm_cli.show.rows import (
     plain_line,
     shortest_texts,
     shown_layers,
+    warned,
 )
 
 if TYPE_CHECKING:
     from lstm_cli.cell.notation import Style
+    from lstm_cli.engine.finite import NotFinite
     from lstm_cli.show.document import Document
 
 Piece = str | bytes
@@ -94,7 +96,7 @@ def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]
     if ran is not None and ran.ndim > 1 and trace.padding == "stop":
         output = [_or_null(*each) for each in zip(output, ran, strict=True)]
     yield f'\n ],\n "output": {json_text(output)},\n '
-    yield json_states(trace)
+    yield json_states(trace, trace.warnings)
     if trace.calls:
         spans = enumerate(trace.layers[0].spans)
         calls = (json_text({"start": start, "end": end, "final": _final(trace, call)})
@@ -110,10 +112,10 @@ def json_head(trace: Trace, view: View) -> str:
     return head.removesuffix("\n}") + ',\n "steps": [\n  '
 
 
-def json_states(trace: Trace) -> str:
-    """Return the members behind `output`: the states after the last step."""
+def json_states(trace: Trace, warnings: Iterable[NotFinite]) -> str:
+    """Return the members behind `output`: the states after the last step, and any warnings."""
     h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
-    states = {"h": h, "c": c, "final": _final(trace)}
+    states = {"h": h, "c": c, "final": _final(trace), **warned(warnings)}
     return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 

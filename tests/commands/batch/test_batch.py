@@ -431,3 +431,41 @@ def test_failures_that_are_alike_are_counted(tmp_path: Path) -> None:
     assert said[said.index(counted[-1]) + 2] == "14 samples, 12 failed"
     assert call("batch", path, "--jobs", "2").err == answer.err
     assert call("batch", path, "-q").err == ""
+
+
+def test_confined_samples_name_files_of_their_own_folder_only(tmp_path: Path) -> None:
+    """With --confined neither .., an absolute path nor a link leads out; without, all do."""
+    inside, table = tmp_path / "in" / "sub", 'base = "lstm"\n[edit]\nf = "1 - i"\n'
+    inside.mkdir(parents=True)
+    arrays = {f"W_{k}": np.full((1, 2), 0.5) for k in "figo"} | {
+        f"b_{k}": np.full(1, 0.25) for k in "figo"
+    }
+    for folder in (tmp_path, inside):
+        np.savez(folder / "w.npz", **arrays)
+        (folder / "c.toml").write_text(table)
+    (tmp_path / "in" / "link.npz").symlink_to("../w.npz")
+    (tmp_path / "in" / "up").symlink_to("..")
+    ways_out = ["../w.npz", str(tmp_path / "w.npz"), "link.npz", "up/w.npz", "sub/../../w.npz"]
+    samples = [
+        {"x": [0.5], "weights": name} for name in (*ways_out, "sub/w.npz", "up/in/sub/w.npz")
+    ]
+    samples += [{"x": [0.5], "cell": name} for name in ("../c.toml", "sub/c.toml")]
+    path = tmp_path / "in" / "s.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in samples))
+    assert all(each["ok"] for each in call("batch", path).lines)
+    answer = call("batch", path, "--confined")
+    assert answer.code == 4
+    assert [each["ok"] for each in answer.lines] == [False] * 5 + [True, True, False, True]
+    for each in answer.lines:
+        if not each["ok"]:
+            assert each["error"]["message"].endswith("is outside the sample's folder")
+            assert "leave out --confined" in each["error"]["try"]
+
+
+def test_answers_of_unconfined_samples_are_not_kept(tmp_path: Path) -> None:
+    """--resume with --confined does not go on with what was answered without it."""
+    path, out = tmp_path / "s.jsonl", tmp_path / "o.jsonl"
+    path.write_text('{"x": [0.5]}\n{"x": ["a"]}\n')
+    assert call("batch", path, "-o", out).code == 4
+    again = call("batch", path, "-o", out, "--confined", "--retry-failed")
+    assert "answered before" not in again.err

@@ -306,7 +306,7 @@ def test_a_part_keeps_its_form() -> None:
     text = (
         '{"key": "5c", "name": "part-000000-00112233445566aa.jsonl", "bytes": 90, "crc32": 12, '
         '"samples": 3, "failed": 1, "matched": 1, "mismatched": 0, "files": {"w.npz": "ab"}, '
-        '"assumed": {"h0": 2}, "handed_on": {}}'
+        '"assumed": {"h0": 2}, "handed_on": {}, "warned": {}}'
     )
     assert json.dumps(tasks.FinishedPart.read(json.loads(text)).as_dict()) == text
 

@@ -301,7 +301,7 @@ def test_a_stream_is_not_waited_for() -> None:
             assert process.stdout is not None
             process.stdin.write(b'{"x": [0.5, -1]}\n' * 2000)
             assert process.stdout.readline().startswith(
-                b"id,ok,h_0,h_1,c_0,c_1,engine,assumptions,error.code"
+                b"id,ok,h_0,h_1,c_0,c_1,engine,assumptions,warnings,error.code"
             )
             assert process.stdout.readline().startswith(b"stdin:1,true,")
             process.stdin.close()

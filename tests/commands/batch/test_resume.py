@@ -392,7 +392,7 @@ def test_an_entry_keeps_its_form() -> None:
     """The lines of journals that unfinished runs have left are read, and written alike."""
     line = (
         b'{"key": "5c", "start": 7, "size": 90, "crc": 12, "tally": {"samples": 3, "failed": 1, '
-        b'"matched": 1, "mismatched": 0, "assumed": {"h0": 2}, "handed_on": {}}, "failed": [1], '
+        b'"matched": 1, "mismatched": 0, "assumed": {"h0": 2}, "handed_on": {}, "warned": {}}, "failed": [1], '
         b'"files": {"w.npz": "ab"}}\n'
     )
     assert Entry.read(json.loads(line)).line() == line

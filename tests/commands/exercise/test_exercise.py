@@ -380,7 +380,7 @@ def test_the_saved_exercise_is_the_one_on_the_sheet(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no x": (["--h", "1"], 2, "--x is missing"),
-    "seed with x": (["--x", "1", "--seed", "3"], 2, "--seed has no effect"),
+    "seed with x": (["--x", "1", "--seed", "3"], 2, "a seed has no effect"),
     "size with x": (["--x", "1", "--input-size", "3"], 2, "--input-size has no effect"),
     "size of a file": (
         ["--weights", "samples/weights/hand.json", "--hidden-size", "3"], 2, "no effect",

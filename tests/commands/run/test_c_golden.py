@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from lstm_cli.base.arrays import array_lines, guard, identifier
 from lstm_cli.base.foreign import c_comment
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.presets import preset_model
 from lstm_cli.formats.read import read_weights
 from tests.tools import ROOT, assert_refused, call
 
@@ -175,7 +177,9 @@ def test_each_array_has_its_equation(tmp_path: Path) -> None:
 
 def tolerance(text: str, kind: str) -> float:
     """Return the tolerance that a header suggests for `DOUBLE` or `FLOAT`."""
-    (found,) = re.findall(rf"#define LSTM_TOLERANCE_{kind} ([0-9e.-]+)f?\n", text)
+    (found,) = re.findall(
+        rf"#define LSTM_TOLERANCE_{kind} ([0-9]+(?:\.[0-9]|e[+-][0-9])[0-9]*)f?\n", text
+    )
     return float(found)
 
 
@@ -323,3 +327,29 @@ def test_a_port_in_c_agrees_with_its_header(tmp_path: Path) -> None:
         [tmp_path / "port"], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, "0 of 84")
+
+
+def test_a_run_that_amplifies_roundings_has_wider_tolerances(tmp_path: Path) -> None:
+    """Where two right ports drift apart, double's tolerance is wider too, and the header says why."""
+    rng = np.random.default_rng(1)
+    model = preset_model("random", LSTM, sizes={"I": 8, "H": 32})
+    np.savez(tmp_path / "wild.npz", **{k: 40 * each for k, each in model.first.arrays.items()})
+    np.save(tmp_path / "x.npy", rng.normal(size=(50, 8)))
+    text = header(
+        ["--x", f"@{tmp_path / 'x.npy'}", "--weights", tmp_path / "wild.npz"], tmp_path / "golden.h"
+    )
+    model, x = read_weights(tmp_path / "wild.npz"), np.load(tmp_path / "x.npy")
+    h, c, off = np.zeros(32), np.zeros(32), 0.0
+    z, own = {}, model.first.arrays
+    for t in range(50):  # a port that adds one by one
+        for k in "figo":
+            z[k] = own[f"b_{k}"].copy()
+            for column, value in zip(own[f"W_{k}"].T, [*h, *x[t]], strict=True):
+                z[k] += column * value
+        f, i, o = (1 / (1 + np.exp(-z[k])) for k in "fio")
+        c = f * c + i * np.tanh(z["g"])
+        h = o * np.tanh(c)
+        off = max(off, np.abs(c - np.array(numbers(text, "lstm_c")[t])).max())
+    assert 1e-11 < off <= tolerance(text, "DOUBLE") < tolerance(text, "FLOAT")
+    assert "amplifies every rounding" in text
+    assert "amplifies every rounding" not in header(HAND, tmp_path / "golden.h")

@@ -204,7 +204,7 @@ def _functions(cell: Cell) -> dict[str, Any]:
     while waiting:
         for name in functions_in(waiting.pop()):
             function = function_named(name)
-            inside = function.body or function.formula
+            inside = function.formula or function.body
             if inside is not None and name not in found:
                 opens = function.textbook or function.body  # the next stage
                 found[name] = {"parameters": list(function.parameters),
