@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
-    from lstm_cli.samples.columns import Reading
+    from lstm_cli.samples.columns import InputForm
 
 _VECTOR = "numbers, @file or -"
 SampleFormat = Literal["auto", "json", "jsonl", "csv", "tsv", "npz", "parquet"]
@@ -133,11 +133,11 @@ class ReadingOptions:
         "--columns", default="", metavar="NAMES", help="Of tables, as 'x=in*,h=h_prev*'."
     )
 
-    def reading(self) -> Reading:
-        """Return them as `read_samples` takes them; errors as `Reading.of`."""
-        from lstm_cli.samples.columns import Reading
+    def reading(self) -> InputForm:
+        """Return them as `read_samples` takes them; errors as `InputForm.of`."""
+        from lstm_cli.samples.columns import InputForm
 
-        return Reading.of("" if self.form == "auto" else self.form, self.columns)
+        return InputForm.of("" if self.form == "auto" else self.form, self.columns)
 
 
 @options("Input")

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ShapeError, UsageError, safe, suggest
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.weights import Direction, Model
 
 # What stands in the output at steps that are not run.
@@ -71,7 +72,7 @@ def _own(model: Model, x: Array) -> tuple[Array | None, tuple[str, ...]]:
     value, lengths, _ = model.mask
     if value is not None:
         ran = unmasked(x, value)
-        why = f"equal the mask_value {value:g} of the model's Masking"
+        why = f"equal the mask_value {shortest(value)} of the model's Masking"
     elif lengths:
         given = lengths[0] if len(set(lengths)) == 1 else lengths
         ran = _from_lengths(given, x.shape[:-1], "the model's sequence_lens")

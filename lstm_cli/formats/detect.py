@@ -228,7 +228,10 @@ class _Group:
     def _beside(self, tensors: Tensors) -> tuple[list[str], tuple[str, ...]]:
         """Names that belong to it without being its weights, and a note on each kind."""
         settings = self._settings(tensors)
-        told = [_SETTINGS[key].format(value, -value) for key, (_, value) in settings.items()]
+        told = [
+            _SETTINGS[key].format(shortest(value), shortest(-value))
+            for key, (_, value) in settings.items()
+        ]
         sizes = {size for name in self.names for size in tensors.infos[name].shape}
         heads = [name for name, info in tensors.infos.items()
                  if self.row.base in (*_OURS, "d2l") and _HEAD.fullmatch(name)
@@ -253,10 +256,10 @@ class _Group:
 
 # What a run time adds, where a file has it as a number beside the weights.
 _SETTINGS = {
-    "forget_bias": "forget_bias {0:g} of the file is added to z_f at run time; where b_f holds it "
-    "already, give --forget-bias {1:g}",
-    "clip": "clip {0:g} of the file limits pre-activations",
-    "cell_clip": "cell_clip {0:g} of the file limits the cell state",
+    "forget_bias": "forget_bias {0} of the file is added to z_f at run time; where b_f holds it "
+    "already, give --forget-bias {1}",
+    "clip": "clip {0} of the file limits pre-activations",
+    "cell_clip": "cell_clip {0} of the file limits the cell state",
 }
 
 
@@ -264,7 +267,7 @@ def _number(name: str, array: Array) -> float:
     value = float(np.ravel(array)[0]) if array.dtype.kind in "fiub" else np.nan
     if not np.isfinite(value) or (name.endswith("clip") and value < 0):
         raise InputError(
-            f"{safe(name)} is {value:g}", where=safe(name),
+            f"{safe(name)} is {value}", where=safe(name),
             hint="a finite number, positive for a clip; or leave it out of the file",
         )  # fmt: skip
     return value

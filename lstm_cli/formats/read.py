@@ -17,6 +17,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, InputError, LstmStepError, ShapeError, kind_of, safe
 from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.numbers import significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell
@@ -232,7 +233,7 @@ def _two_steps(model: Model) -> str:
     from lstm_cli.engine.run import run  # only needed to ask: keeps startup fast
 
     h = run(model, np.full((2, model.input_size), 0.5)).output[-1]
-    return ", ".join(f"{value:.6g}" for value in h[:4]) + ", …" * (len(h) > 4)
+    return ", ".join(significant(value, 6) for value in h[:4]) + ", …" * (len(h) > 4)
 
 
 def _assembled(found: Found, source: str, cell: Cell | None, edit: Edit | None) -> Model:

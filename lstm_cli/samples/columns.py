@@ -40,7 +40,7 @@ Part = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputForm:
     """How files of samples are read that do not say it themselves.
 
     Attributes:
@@ -52,7 +52,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, form: str, columns: str) -> Reading:
+    def of(cls, form: str, columns: str) -> InputForm:
         """Read `--input-format` and `--columns`, as `x=in*,h=h_prev*`.
 
         Raises:
@@ -71,7 +71,7 @@ class Reading:
 
 
 def sample_columns(
-    names: Sequence[str], reading: Reading, place: str, word: str = "column", wide: bool = True
+    names: Sequence[str], reading: InputForm, place: str, word: str = "column", wide: bool = True
 ) -> list[str]:
     """The names of columns as all else knows them: `x_0` for `x[0]`, `h` for `h_prev`.
 

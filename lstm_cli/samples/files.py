@@ -29,7 +29,7 @@ from lstm_cli.files.safe import (
 )
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import NUMBERS, Chunk, Columns, Lines, Objects, Origin, Rows, key_of
-from lstm_cli.samples.columns import Reading, folded, sample_columns
+from lstm_cli.samples.columns import InputForm, folded, sample_columns
 from lstm_cli.samples.compressed import COMPRESSED, is_packed, open_plain, unpacked, without_suffix
 from lstm_cli.samples.sample import BadSample, NoSample, Read
 
@@ -44,12 +44,12 @@ CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**17
 _BY_LINE = "write one sample a line (JSONL)"
 DECIMAL_COMMAS = "cells are separated by semicolons, and commas are decimal"
-AS_IT_IS = Reading()
+AS_IT_IS = InputForm()
 
 
 def find_files(
     arguments: Iterable[str],
-    reading: Reading = AS_IT_IS,
+    reading: InputForm = AS_IT_IS,
     passed_over: Callable[[str], object] = str,
 ) -> list[str]:
     """Find the sample files that arguments name: files, folders, globs, `-` for stdin.
@@ -85,7 +85,7 @@ def find_files(
     return found
 
 
-def _inside(argument: str, reading: Reading, passed_over: Callable[[str], object]) -> list[str]:
+def _inside(argument: str, reading: InputForm, passed_over: Callable[[str], object]) -> list[str]:
     if is_remote(argument):
         return find_remote(argument, SUFFIXES)
     path = Path(argument)
@@ -103,7 +103,7 @@ def _inside(argument: str, reading: Reading, passed_over: Callable[[str], object
     return [argument]
 
 
-def _is_other(name: str, reading: Reading) -> bool:
+def _is_other(name: str, reading: InputForm) -> bool:
     """Whether a file holds something else, as its first samples show."""
     try:
         chunk = next(read_chunks(name, reading=reading), None)
@@ -117,7 +117,7 @@ def _is_other(name: str, reading: Reading) -> bool:
     return all(isinstance(r, BadSample) and isinstance(r.error, NoSample) for r in reads)
 
 
-def read_samples(argument: str, reading: Reading = AS_IT_IS) -> Iterator[Read]:
+def read_samples(argument: str, reading: InputForm = AS_IT_IS) -> Iterator[Read]:
     """Yield the samples of one file, or of stdin for `-`.
 
     Raises:
@@ -128,7 +128,7 @@ def read_samples(argument: str, reading: Reading = AS_IT_IS) -> Iterator[Read]:
 
 
 def all_chunks(
-    files: Iterable[str], root: str = "", reading: Reading = AS_IT_IS
+    files: Iterable[str], root: str = "", reading: InputForm = AS_IT_IS
 ) -> Iterator[Chunk]:
     """Yield the chunks of all files; a file that cannot be read is one failed sample."""
     for name in files:
@@ -138,7 +138,7 @@ def all_chunks(
             yield Objects(Origin(name, name, Path()), [0], [BadSample(Foreign.of(name), error)])
 
 
-def read_chunks(argument: str, root: str = "", reading: Reading = AS_IT_IS) -> Iterator[Chunk]:
+def read_chunks(argument: str, root: str = "", reading: InputForm = AS_IT_IS) -> Iterator[Chunk]:
     """Yield the chunks of one file (a URL, or a path relative to `root`), or of stdin for `-`.
 
     Raises:
@@ -155,7 +155,7 @@ def read_chunks(argument: str, root: str = "", reading: Reading = AS_IT_IS) -> I
         yield from _file_chunks(path, shown, reading)
 
 
-def _file_chunks(path: Path, shown: Path, reading: Reading) -> Iterator[Chunk]:
+def _file_chunks(path: Path, shown: Path, reading: InputForm) -> Iterator[Chunk]:
     plain = without_suffix(path)
     origin = Origin(str(shown), plain.stem, shown.parent)
     open_checked(path).close()
@@ -178,7 +178,7 @@ def _file_chunks(path: Path, shown: Path, reading: Reading) -> Iterator[Chunk]:
 
 
 def _text_chunks(
-    stream: IO[bytes], origin: Origin, size: int, kind: str, reading: Reading
+    stream: IO[bytes], origin: Origin, size: int, kind: str, reading: InputForm
 ) -> Iterator[Chunk]:
     """Yield the chunks of a text: of the kind that is said, or that its first line shows.
 
@@ -326,7 +326,7 @@ def _document_chunks(document: Any, origin: Origin) -> Iterator[Objects]:
 
 
 def _csv_chunks(
-    lists: Iterator[list[bytes]], origin: Origin, size: int, kind: str, reading: Reading
+    lists: Iterator[list[bytes]], origin: Origin, size: int, kind: str, reading: InputForm
 ) -> Iterator[Chunk]:
     """Yield chunks of rows.
 
@@ -398,7 +398,7 @@ def _text_lines(lists: Iterator[list[bytes]], place: str) -> Iterator[str]:
             decode(text, f"{place}, line {number}")
 
 
-def _npz_chunks(path: Path, origin: Origin, reading: Reading) -> Iterator[Columns]:
+def _npz_chunks(path: Path, origin: Origin, reading: InputForm) -> Iterator[Columns]:
     """Yield chunks of arrays: `x (N, T, I)` or `(N, I)`; `h`, `c`, `expected_h` … `(N, …)`.
 
     `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`, `calls`: one for all, or N.
@@ -480,7 +480,7 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
     return found
 
 
-def _parquet_chunks(path: Path, origin: Origin, reading: Reading) -> Iterator[Columns]:
+def _parquet_chunks(path: Path, origin: Origin, reading: InputForm) -> Iterator[Columns]:
     """Yield chunks of a file's rows.
 
     Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,

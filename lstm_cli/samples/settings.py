@@ -19,7 +19,7 @@ from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
-from lstm_cli.samples.columns import Reading
+from lstm_cli.samples.columns import InputForm
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
@@ -71,7 +71,7 @@ class SampleSettings:
     engine: str = "auto"
     trace: bool = False
     check: bool = True
-    reading: Reading = field(default_factory=Reading)
+    reading: InputForm = field(default_factory=InputForm)
     root: str = ""
     confined: bool = False
 
@@ -86,7 +86,7 @@ class SampleSettings:
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
-        if self.reading != Reading():
+        if self.reading != InputForm():
             digest.update(repr(self.reading).encode())
         if self.model is not None:
             digest.update(repr((self.model.assumptions, self.model.mask)).encode())

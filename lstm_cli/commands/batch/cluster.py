@@ -34,7 +34,7 @@ from lstm_cli.commands.batch.runners import Evaluates
 from lstm_cli.commands.batch.tasks import FinishedPart, Folder, Message
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples.chunks import Origin, key_of
-from lstm_cli.samples.columns import Reading
+from lstm_cli.samples.columns import InputForm
 from lstm_cli.samples.compressed import without_suffix
 from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import Tally
@@ -471,7 +471,7 @@ class Batch:
 
 
 def _units_of(
-    file: str, question: Message | None, found: Message, reading: Reading
+    file: str, question: Message | None, found: Message, reading: InputForm
 ) -> Iterator[Unit]:
     if question is not None and "ranges" in found:
         for each in found["ranges"]:

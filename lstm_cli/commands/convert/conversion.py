@@ -129,7 +129,9 @@ def convert(
         moved.append(f"the merge of the two directions: read it with --merge {model.merge}")
     needs_telling = _needs_telling(target, saver, row)
     if model.mask.value is not None:
-        moved.append(f"steps that equal Masking's {model.mask.value:g} are not run: give --mask")
+        moved.append(
+            f"steps that equal Masking's {shortest(model.mask.value)} are not run: give --mask"
+        )
     if model.mask.lengths:
         moved.append("steps past the constant sequence_lens are not run: give --lengths")
     model = replace(model, mask=NO_MASK)

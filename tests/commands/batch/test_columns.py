@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.samples.columns import Reading, sample_columns
+from lstm_cli.samples.columns import InputForm, sample_columns
 from tests.tools import ROOT, Answer, assert_refused, call
 
 STATES = {"h": [0.3, -0.2], "c": [0.6, -0.7]}
@@ -167,7 +167,7 @@ def test_no_column_is_taken_for_another() -> None:
     """None of our columns looks like a sample's own key, which would be refused."""
     call("batch", "s.jsonl", "-q", "--check", "-o", "o.csv")
     head = Path("o.csv").read_text().splitlines()[0].split(",")
-    sample_columns([*head, "x"], Reading(), "here")
+    sample_columns([*head, "x"], InputForm(), "here")
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
