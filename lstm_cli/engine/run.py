@@ -638,9 +638,9 @@ def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
 def _run_table(
     weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    parameters = {
-        name: Selection.seen_in(rounded(array, dtype)) for name, array in weights.arrays.items()
-    }
+    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    if weights.source == "preset:identity":  # a file's 0 · inf is nan, as in every framework
+        parameters = {name: Selection.seen_in(array) for name, array in parameters.items()}
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
     if alone:
