@@ -229,19 +229,22 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
         values: the numbers, any shape; nan counts as 0.
         spread: the spread of float32 in this run, as measured by `Float32Noise`.
     """
-    size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
-    least = LEAST_ROOM * np.maximum(1.0, size)
+    least = LEAST_ROOM * np.maximum(1.0, _sizes(values))
     return np.asarray(np.maximum(bare_room_of(values, kind, spread), least))
 
 
 def bare_room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
     """Error of correct arithmetic, as `room_of`, without the least that is always allowed."""
-    size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
     coarser = 2.0 ** (TYPES["float32"][0] - TYPES[kind][0])
     narrow = kind in NARROWEST
     least = LEAST_UNITS_NARROW if narrow else LEAST_UNITS
     times = TIMES_MEASURED_NARROW if narrow else TIMES_MEASURED
-    return np.asarray(np.maximum(least * spacing(size, kind), times * coarser * spread))
+    return np.asarray(np.maximum(least * spacing(_sizes(values), kind), times * coarser * spread))
+
+
+def _sizes(values: Array) -> Array:
+    """Sizes of numbers; what is not finite counts as 0."""
+    return np.where(np.isfinite(values), np.abs(values), 0.0)
 
 
 class Float32Noise:
