@@ -24,10 +24,12 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture(autouse=True)
 def heard() -> Iterator[None]:
-    """Hear a hangup here, and so in every process started: under `nohup` it would be ignored."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Hear signals here, and so in every process started; in the background they are ignored."""
+    heard = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, how) for number, how in heard.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, how in before.items():
+        signal.signal(number, how)
 
 
 def until(condition: Callable[[], object]) -> None:
