@@ -469,6 +469,15 @@ class Settings:
     cell_clip: float | None = None
     activations: str = ""
 
+    def over(self, others: Settings) -> Settings:
+        """Return these settings, and what they leave out from others."""
+        return Settings(
+            others.forget_bias if self.forget_bias is None else self.forget_bias,
+            others.clip if self.clip is None else self.clip,
+            others.cell_clip if self.cell_clip is None else self.cell_clip,
+            self.activations or others.activations,
+        )
+
     def edit(self, cell: Cell) -> Cell:
         """Return a cell with the settings applied.
 

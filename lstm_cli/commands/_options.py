@@ -150,7 +150,7 @@ class WeightFile:
         model = self.read(cell) if self.weights else None
         return SampleSettings(
             model=model, weights=self.weights, lstm=self.layout.lstm, merge=self.merge,
-            cell=cell.named(), edit=cell.edit, convention=self.layout.layout,
+            cell=cell.named(), adjusted=cell.settings(), convention=self.layout.layout,
             external=self.layout.external, **others,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,7 @@ class Models:
         cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
 
-        def edit(cell: Cell) -> Cell:
-            return sample.settings.edit(self.settings.edit(cell))
-
+        edit = sample.settings.over(self.settings.adjusted).edit
         given: dict[str, Any] = {"cell": cell, "convention": convention, "edit": edit}
         named = {**given, "lstm": self.settings.lstm}
         match sample.weights:
@@ -209,6 +207,22 @@ def _state_like(shape: tuple[int, ...], sample: Sample, model: Model) -> str:
     return ""
 
 
+def assumed_of(sample: Sample, settings: SampleSettings) -> tuple[str, ...]:
+    """What was assumed to read a sample, and which of its own members stand against the batch's."""
+    both = [(key, getattr(sample, key), getattr(settings, key)) for key in ("steps", "calls")]
+    both = [(key, own or None, other or None) for key, own, other in both]
+    both += [
+        (each.name, getattr(sample.settings, each.name), getattr(settings.adjusted, each.name))
+        for each in fields(sample.settings)
+    ]
+    told = (
+        f"the sample's own {key} holds, not the batch's"
+        for key, own, other in both
+        if own != other and not {None, ""} & {own, other}
+    )
+    return (*sample.assumed, *told)
+
+
 def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     """Run one sample; errors are those of its record."""
     try:
@@ -227,4 +241,4 @@ def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
         )  # fmt: skip
     except LstmStepError as error:
         raise type(error)(error.what, where=sample.place, hint=error.lines.hint) from None
-    return replace(trace, assumptions=(*trace.assumptions, *sample.assumed))
+    return replace(trace, assumptions=(*trace.assumptions, *assumed_of(sample, settings)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ from lstm_cli.base.arrays import to_numpy
 from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
-from lstm_cli.cell.cells import LSTM, Cell
+from lstm_cli.cell.cells import Cell, Settings
 from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
@@ -23,14 +23,9 @@ from lstm_cli.samples.columns import InputForm
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 3
+ANSWERS = 4
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
-
-
-def unchanged(cell: Cell) -> Cell:
-    """Leave a cell as it is: the edit of a batch without one."""
-    return cell
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class SampleSettings:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
         cell: of samples that name none; None lets the weights decide.
-        edit: a last edit of every table (a forget bias, a clip).
+        adjusted: what is added to every cell (a forget bias, a clip), but for what a sample says.
         convention: of samples that name none; "" lets the weights decide.
         merge: how two directions make the output; None leaves it to the weights.
         steps: as `--steps`, 0 for all of x.
@@ -61,7 +56,7 @@ class SampleSettings:
     lstm: str = ""
     external: bool = False
     cell: Cell | None = None
-    edit: Callable[[Cell], Cell] = field(default=unchanged)
+    adjusted: Settings = field(default_factory=Settings)
     convention: str = ""
     merge: Merge | None = None
     steps: int = 0
@@ -78,14 +73,13 @@ class SampleSettings:
     def digest(self) -> bytes:
         """Digest of all settings that answers depend on, as 16 bytes.
 
-        Weights count by their numbers, cells by their rows, edits by what they do to a cell.
+        Weights count by their numbers, cells by their rows.
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root", "external", "reading"):
+            if each.name not in ("model", "cell", "root", "external", "reading"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
-        digest.update(self._edited().encode())
         if self.reading != InputForm():
             digest.update(repr(self.reading).encode())
         if self.model is not None:
@@ -96,12 +90,6 @@ class SampleSettings:
                     digest.update(repr((name, array.shape)).encode())
                     digest.update(array.tobytes())
         return digest.digest()
-
-    def _edited(self) -> str:
-        try:
-            return repr(self.edit(self.cell or LSTM).equations)
-        except LstmStepError as error:
-            return repr(error.as_record())
 
 
 # Members of a tally that count texts.

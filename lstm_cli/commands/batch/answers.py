@@ -48,7 +48,7 @@ from lstm_cli.mistakes.places import (
     told_of,
     values_of,
 )
-from lstm_cli.samples.models import Models, check_own
+from lstm_cli.samples.models import Models, assumed_of, check_own
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
 # As many samples run together as keep their trace in the processor's cache, but enough for arrays
@@ -104,7 +104,13 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         _, told = steps_run(model, x[0], **block.like.masks)
         repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
         states = assumed_states(block.h, block.c)
-        assumed = (*model.assumptions, *block.like.assumed, *told, *states, *repeated)
+        assumed = (
+            *model.assumptions,
+            *assumed_of(block.like, models.settings),
+            *told,
+            *states,
+            *repeated,
+        )
         lines: list[str] = []
         matched: list[bool] = []
         warned = Counter[str]()

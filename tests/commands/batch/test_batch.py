@@ -233,6 +233,30 @@ def test_atol_of_the_option_overrides_the_sample() -> None:
         assert_refused(batch(document, options=["--check", "--atol", value]), 2, "--atol is")
 
 
+@pytest.mark.parametrize(
+    ("key", "own", "options"),
+    [
+        ("forget_bias", 1.0, ["--forget-bias", "3"]), ("forget_bias", 0, ["--forget-bias", "3"]),
+        ("clip", 0.4, ["--clip", "0.1"]), ("cell_clip", 0.2, ["--cell-clip", "0.05"]),
+        ("activations", "tanh,relu,tanh", ["--activations", "relu,tanh,tanh"]),
+        ("steps", 1, ["--steps", "2"]), ("calls", "1,1", ["--calls", "2"]),
+    ],
+)  # fmt: skip
+def test_what_a_sample_says_itself_stands_in_place_of_the_option(
+    key: str, own: object, options: list[str]
+) -> None:
+    """A sample's own forget bias is not added to the option's, and each record says whose holds."""
+    document = {"x": [[0.5, -1.2], [0.3, 0.9]], "h": [0.2, -0.4], "c": [0.6, 0.7]}
+    (alone,) = batch(document | {key: own}).lines
+    (beside,) = batch(document | {key: own}, options=options).lines
+    assert beside["h"] == alone["h"]
+    told = f"the sample's own {key} holds, not the batch's"
+    assert [each for each in beside["assumptions"] if each not in alone["assumptions"]] == [told]
+    (other,) = batch(document, options=options).lines
+    assert told not in other["assumptions"]
+    assert key == "calls" or other["h"] != alone["h"]
+
+
 @pytest.mark.parametrize("options", [["--atol", "1e300"], []], ids=["given", "printed"])
 @pytest.mark.parametrize(("number", "text"), [(np.nan, "NaN"), (-np.inf, "-Infinity")])
 def test_expected_nan_never_matches(
