@@ -90,7 +90,21 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     exact = convention is not None and bool(convention.tensors)
     found = [group.found(tensors, told=exact) for group in groups]
     said = (contents.by_name,) if contents.by_name else ()
-    return [_saying(each, said) for each in found]
+    used = frozenset().union(*(each.names for each in found))
+    unused = [name for name in tensors if name not in used]
+    return [_saying(each, (*said, *_left_beside(each, unused))) for each in found]
+
+
+def _left_beside(found: Found, unused: list[str]) -> Iterator[str]:
+    """Yield a sentence on tensors that nothing uses, in the folders of an LSTM's own."""
+    folders = set(map(_folder, found.names))
+    if left := [name for name in unused if _folder(name) in folders]:
+        yield f"{', '.join(_sample(left))} beside its weights: not used"
+
+
+def _folder(name: str) -> str:
+    """The beginning of a name, to the last `.` or `/`."""
+    return name[: max(name.rfind("."), name.rfind("/")) + 1]
 
 
 def _groups_in(tensors: Tensors, place: str, convention: Convention | None) -> list[_Group]:

@@ -319,7 +319,7 @@ def choose_lstm(
     whole = [each for number, each in enumerate(found) if number not in inside]
     if not lstm and len(whole) == 1 and not refused:
         return whole[0]
-    if lstm in names:
+    if lstm and lstm in names:
         return found[names.index(lstm)]
     if lstm.isdecimal() and int(lstm) < len(found):
         return found[int(lstm)]

@@ -405,3 +405,27 @@ def test_a_proposed_conversion_reads_the_file_as_it_was_read(tmp_path: Path) -> 
     proposed = " ".join(answer.out.replace("\\\n", " ").split())
     assert "fixed.npz --to" in proposed
     assert "--gates igfo --transpose" in proposed
+
+
+PYTORCH = {
+    "weight_ih_l0": filled((4 * H, I), 0.7, 0.1),
+    "weight_hh_l0": filled((4 * H, H), 1.3, 0.5),
+}
+
+
+def test_two_lstms_without_a_name_are_not_chosen_between() -> None:
+    """Of an LSTM in our names and one in PyTorch's, none is run until one is named."""
+    both = each_gate() | PYTORCH
+    with pytest.raises(InputError, match="the file has 2 LSTMs"):
+        model_from_arrays(both)
+    second = run(model_from_arrays(both, lstm="1"), X, H0, C0)
+    assert np.array_equal(second.h, run(model_from_arrays(PYTORCH), X, H0, C0).h)
+
+
+def test_what_stands_unused_beside_the_weights_is_named() -> None:
+    """A bias by another name is not passed over; the layers of another folder are not told of."""
+    model = model_from_arrays(PYTORCH | {"bias_l0": filled((4 * H,), 0.9, 2.0)})
+    assert "bias_l0 beside its weights: not used" in model.assumptions
+    named = {f"rnn.{name}": array for name, array in PYTORCH.items()}
+    beside = {"fc.weight": filled((1, H), 0.9, 2.0), "embedding.weight": filled((9, I), 0.4, 0.0)}
+    assert not any("not used" in each for each in model_from_arrays(named | beside).assumptions)
