@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -115,11 +116,18 @@ class MaskOptions:
         if self.lengths:
             found["lengths"] = read_vector(self.lengths, "--lengths").ravel()
         if self.mask:
-            found["mask"] = read_vector(self.mask, "--mask")
+            found["mask"] = read_vector(_with_numbers(self.mask), "--mask")
         if sample is not None:
             found |= {name: each[sample] for name, each in found.items()
                       if name != "padding" and samples > 1 and len(each) == samples}  # fmt: skip
         return found
+
+
+def _with_numbers(mask: str) -> str:
+    """Write 1 and 0 for True and False, as Python prints them; columns stay the same."""
+    if mask.startswith(("@", "-")):
+        return mask
+    return re.sub(r"\b([Tt]rue)\b|\b[Ff]alse\b", lambda m: "1   " if m[1] else "0    ", mask)
 
 
 @options("Input")
@@ -222,10 +230,10 @@ class RunOptions:
                 hint=self._example(c if h is None else h),
             )
         sample, samples = self.vectors.sample, len(x) if x.ndim > 2 else 1
-        x = _chosen_sample(x, sample, chosen)
         if x.ndim == 3 and x.shape[1] == 1 < len(x):
             told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
                         f"sample of {len(x)} steps")  # fmt: skip
+        x = _chosen_sample(x, sample, chosen)
         masks = self.vectors.masks.read(sample, samples)
         if self.vectors.length.calls:
             masks["calls"] = self.vectors.length.calls
@@ -510,6 +518,7 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
         raise UsageError(
             f"--x holds {len(x)} samples, and {chosen} shows one",
             where="--x",
-            hint="--sample 0, or -f json, jsonl, npz, whose values are then (samples, units)",
+            hint="--sample 0, or -f json, jsonl, npz, whose values are then (samples, units)"
+            + (f"; for one sample of {len(x)} steps x[:, 0]" if x.shape[1] == 1 else ""),
         )
     return x

@@ -92,7 +92,8 @@ class LayoutOptions:
         """The layout that is named or described by hand, "" for what the file tells."""
         from lstm_cli.formats.conventions import ByHand
 
-        return ByHand(self.gates, self.transpose, self.joined or "").named(self.convention)
+        gates = self.gates.replace(",", "").replace(" ", "")
+        return ByHand(gates, self.transpose, self.joined or "").named(self.convention)
 
     def read(self, path: str, cell: CellOptions) -> Model:
         """Read the selected weights from a file or URL; errors as `read_weights`."""

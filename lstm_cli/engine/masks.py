@@ -128,6 +128,12 @@ def _from_mask(given: Any, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(mask != 0, shape)
 
 
+_WHOLE = {
+    "--lengths": "--lengths 3, or one whole number a sample",
+    "--mask": "--mask 1,1,0: 1 for a step that is run, 0 for one that is not",
+}
+
+
 def _whole(given: Any, name: str) -> Array:
     """Whole numbers or bools as an array.
 
@@ -140,7 +146,9 @@ def _whole(given: Any, name: str) -> Array:
             return np.asarray(numbers, dtype=np.int64)
     except (TypeError, ValueError, RuntimeError):
         pass
-    raise UsageError(f"{name} is not whole numbers", where=name, hint=f"{name} 3 or 1,1,0")
+    raise UsageError(
+        f"{name} is not whole numbers", where=name, hint=_WHOLE.get(name, _WHOLE["--lengths"])
+    )
 
 
 def padded(h: Array, ran: Array | None, padding: str, direction: Direction) -> Array:

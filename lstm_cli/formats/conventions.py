@@ -9,6 +9,7 @@ cell state and o the new one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -406,11 +407,12 @@ def convention_named(name: str) -> Convention:
 def _hand_of(text: str) -> ByHand:
     """Parse what is said by hand: `gates=igfo,transpose,joined=xh`."""
     said = dict(each.partition("=")[::2] for each in text.split(","))
-    gates = said.pop("gates", "").replace("c", "g")
+    gates = re.sub("[cj]", "g", said.pop("gates", "").lower())  # other names of the candidate
     joined = said.pop("joined", "")
     hand = ByHand(gates, said.pop("transpose", None) is not None, joined)
     if gates and sorted(gates) != sorted(GATE_LETTERS):
-        what, hint = f"gates are i, f, g and o in some order, not '{gates}'", "--gates ifgo"
+        what = f"gates are i, f, g and o in some order, not '{gates}'"
+        hint = "--gates ifgo is PyTorch's"
     elif joined not in ("", "hx", "xh"):
         what, hint = f"joined is hx or xh, not '{joined}'", "--joined xh"
     elif said:

@@ -14,23 +14,28 @@ from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.formats.contents import Place
 from lstm_cli.formats.conventions import GATE_LETTERS, Convention, Tensor
 
+FIRST: Place = (0, "forward")
 # gate letter -> kind ("x", "b", …) -> the blocks found, in order
 Blocks = dict[str, dict[str, list[Array]]]
 
 
-def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
+def unpack(
+    row: Convention, tensors: Mapping[str, Array], place: str, at: Place = FIRST
+) -> dict[str, Array]:
     """Convert the tensors of one layer and direction to our `W_k`, `b_k`, `p_k`, `W_hr`.
 
     The gates that a coupled cell lacks may be missing; several biases are added up.
 
     Args:
         tensors: by the row's keys (`{layer}` and `{reverse}` unchanged).
+        place: the file and what of it, for messages.
+        at: the layer and direction, for the names in messages.
 
     Raises:
         InputError: a tensor is missing or not part of the layout.
         ShapeError: a stack of gates cannot be cut into equal blocks.
     """
-    return dict(_parameters(_blocks(row, tensors, place), place))
+    return dict(_parameters(_blocks(row, tensors, place, at), place))
 
 
 def recurrent_biases(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
@@ -40,22 +45,23 @@ def recurrent_biases(row: Convention, tensors: Mapping[str, Array], place: str) 
     """
     return {
         letter: held["b"][1]
-        for letter, held in _blocks(row, tensors, place).items()
+        for letter, held in _blocks(row, tensors, place, FIRST).items()
         if len(held.get("b", ())) == 2
     }
 
 
-def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks:
+def _blocks(row: Convention, tensors: Mapping[str, Array], place: str, at: Place) -> Blocks:
     """Cut the tensors of one layer and direction into the blocks of its gates."""
     blocks: Blocks = {}
     used = set[str]()
     for tensor in row.tensors:
         keys = {gate: key for gate, key in _keys(tensor).items() if key in tensors}
         if not keys and not tensor.optional:
+            lacking, there = shown_key(tensor.key, at), [shown_key(key, at) for key in tensors]
             raise InputError(
-                f"{shown_key(tensor.key)} is missing for convention {row.name}",
-                where=f"{place}, which has {', '.join(map(safe, list(tensors)[:20]))}",
-                hint=suggest(tensor.key, tensors) + "; or another --convention",
+                f"{lacking} is missing for convention {row.name}",
+                where=f"{place}, which has {', '.join(map(safe, there[:20]))}",
+                hint=suggest(lacking, there) + "; or another --convention",
             )
         for gate, key in keys.items():
             used.add(key)
@@ -63,7 +69,7 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
             # signalling NaN is refused later, with all others.
             with np.errstate(invalid="ignore"):
                 array = np.asarray(tensors[key], dtype=np.float64)
-            for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
+            for letter, block in _cut(tensor, gate, array, safe(shown_key(key, at)), place):
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
     unused = [key for key in tensors if key not in used]
     if unused:
@@ -72,9 +78,11 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
     return blocks
 
 
-def shown_key(key: str) -> str:
-    """A key as it is written in a file's first layer."""
-    return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
+def shown_key(key: str, at: Place = FIRST) -> str:
+    """A key as it is written in a file, for a layer and direction and the first gate."""
+    level, direction = at
+    reverse = "_reverse" if direction == "backward" else ""
+    return key.replace("{gate}", "f").replace("{layer}", str(level)).replace("{reverse}", reverse)
 
 
 def _keys(tensor: Tensor) -> dict[str, str]:
@@ -222,10 +230,8 @@ def named_tensors(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) 
     for (level, direction), tensors in packed.items():
         alone = len(packed) == 1 and direction == "forward"
         prefix = "" if leveled or alone else f"layer{level}_{direction}_"
-        reverse = "_reverse" if direction == "backward" else ""
         for key, array in tensors.items():
-            name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
-            named[prefix + name] = array
+            named[prefix + shown_key(key, (level, direction))] = array
     return named
 
 

@@ -351,7 +351,7 @@ def assemble(
     name = f"{safe(source)}, {safe(found.name)}" if found.name else safe(source)
     for (level, direction), part in found.parts.items():
         where = name if len(found.parts) == 1 else f"{name}, layer {level} {direction}"
-        parameters = unpack(found.convention, part.tensors, where)
+        parameters = unpack(found.convention, part.tensors, where, (level, direction))
         traits = file_traits(found.convention, part.variant, parameters)
         own = build_cell(traits, cell)
         own = edit(own) if edit else own

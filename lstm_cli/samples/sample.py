@@ -280,14 +280,17 @@ _SPELLINGS = {
               "sequence_length sequence_lengths input_len input_lens input_length input_lengths "
               "x_len x_lens x_length x_lengths valid_len valid_length valid_lengths valid_steps "
               "n_valid true_len true_length real_len real_length actual_len actual_length",
+    "merge": "merge_mode",
     "mask": "masks masking mask_value attention_mask seq_mask sequence_mask input_mask x_mask "
             "pad_mask padding_mask key_padding_mask src_mask src_key_padding_mask valid_mask "
             "padding_value pad_value",
     "dtype": "dtypes x_dtype",
 }  # fmt: skip
+# Options of the same names hold for all samples; the samples' own are not supported.
 _INSTEAD = {
-    "dtype": "--dtype holds for all samples",
-}
+    key: f"--{key} holds for all samples" for key in ("dtype", "gates", "joined", "lstm", "merge",
+                                                      "transpose")
+} | {"go_backwards": "the weights say the direction; turn x and its rows round"}  # fmt: skip
 _BETWEEN = re.compile(r"[\s_.\-−^()\[\]{}]+")
 # One number of a state (h0, c_1), a value of a step (z_f).
 _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")

@@ -220,3 +220,22 @@ def test_lengths_and_masks_of_tables_and_arrays(tmp_path: Path) -> None:
         masked, all_of_it = call("batch", tmp_path / name).lines
         assert masked["h"] == first["h"]
         assert all_of_it["h"] == whole["h"]
+
+
+@pytest.mark.parametrize("mask", ["True,False,True", "[True, False, True]", "tensor([1, 0, 1])"])
+def test_a_mask_is_read_as_it_is_printed(mask: str) -> None:
+    """True and False of Python are 1 and 0."""
+    run = ("--x", "0.5,-1;0.2,0.9;-0.3,0.4", "--h", "0.1,-0.2", "--c", "0.3,0.4", "--json")
+    assert call(*run, "--mask", mask).json["h"] == call(*run, "--mask", "1,0,1").json["h"]
+    assert call(*run, "--mask", mask).json["h"] != call(*run).json["h"]
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "hint"),
+    [("--mask", "1,0.5,0", "--mask 1,1,0"), ("--lengths", "2.5", "--lengths 3")],
+)
+def test_what_is_no_mask_is_told_by_its_own_option(option: str, given: str, hint: str) -> None:
+    """The hint for a mask is a mask, that for lengths are lengths."""
+    answer = call("--x", "0.5,-1;0.2,0.9;-0.3,0.4", option, given)
+    assert answer.code == 2
+    assert f"try:   {hint}" in answer.err

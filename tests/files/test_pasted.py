@@ -262,8 +262,11 @@ def test_headers_of_expected_numbers_and_gradients_are_skipped(tmp_path: Path) -
 def test_samples_of_one_step_are_named(tmp_path: Path) -> None:
     """(N, 1, I) is read as N samples of one step, which is said, as it may be one of N steps."""
     np.save(tmp_path / "x.npy", np.reshape(FOUR, (2, 1, 2)))
-    answer = call("--x", f"@{tmp_path / 'x.npy'}", "--json")
-    assert any("2 samples of 1 step" in each for each in answer.json["assumptions"])
+    for options in ((), ("--sample", 1)):
+        answer = call("--x", f"@{tmp_path / 'x.npy'}", "--json", *options)
+        assert any("2 samples of 1 step" in each for each in answer.json["assumptions"])
+    refused = call("--x", f"@{tmp_path / 'x.npy'}", "-f", "csv")
+    assert "for one sample of 2 steps x[:, 0]" in refused.err
 
 
 WORDS = ("array(", "tensor(", ")", "[", "]", "[[[", "]]]", ",", ";", "\n", " ", "\t", "0.5", "0,5",

@@ -429,3 +429,26 @@ def test_what_stands_unused_beside_the_weights_is_named() -> None:
     named = {f"rnn.{name}": array for name, array in PYTORCH.items()}
     beside = {"fc.weight": filled((1, H), 0.9, 2.0), "embedding.weight": filled((9, I), 0.4, 0.0)}
     assert not any("not used" in each for each in model_from_arrays(named | beside).assumptions)
+
+
+def test_a_missing_tensor_is_named_in_its_layer() -> None:
+    """A stack without its second recurrent matrix says which name that has, and which are there."""
+    second = {f"{name[:-1]}1": each for name, each in PYTORCH.items()} | {
+        "weight_ih_l1_reverse": filled((4 * H, 2 * H), 0.4, 0.3)
+    }
+    del second["weight_hh_l1"]
+    backward = {f"{name}_reverse": each for name, each in PYTORCH.items()}
+    with pytest.raises(InputError) as caught:
+        model_from_arrays(PYTORCH | backward | second)
+    assert "weight_hh_l1 is missing" in str(caught.value)
+    assert "{" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", ["IGFO", "i,g,f,o", "i c f o", "ijfo"])
+def test_an_order_of_gates_is_read_as_it_is_written(order: str, tmp_path: Path) -> None:
+    """Capitals, commas, blanks, and TensorFlow's j or Keras' c for the candidate."""
+    np.savez(tmp_path / "w.npz", **HASTE)
+    np.savetxt(tmp_path / "x.csv", X, delimiter=",", fmt="%r")
+    answer = call("-w", tmp_path / "w.npz", "--x", f"@{tmp_path / 'x.csv'}", "--gates", order,
+                  "--h", "0.3,-0.2", "--c=-0.4,0.6", "--json")  # fmt: skip
+    np.testing.assert_allclose(answer.json["output"], EXPECTED, atol=1e-12)

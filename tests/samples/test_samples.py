@@ -368,7 +368,11 @@ MEANT = {
     "length": "Length lenght seq_len seqLen sequence-length n_valid",
     "mask": "Mask attention_mask padding_mask src_key_padding_mask",
 }
-INSTEAD = {"--dtype": "dtype DType"}
+INSTEAD = {
+    "--dtype": "dtype DType", "--gates": "gates Gates", "--joined": "joined", "--lstm": "lstm LSTM",
+    "--merge": "merge merge_mode", "--transpose": "transpose",
+    "the weights say": "go_backwards goBackwards",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
