@@ -12,13 +12,13 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, get_args
+from typing import IO, Any, NamedTuple, TypeVar, get_args
 
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
@@ -808,7 +808,8 @@ class _MaskSource(NamedTuple):
 _MaskSources = tuple[_MaskSource, ...]
 # Layers that hand on their input as it is, when a model is not being trained.
 _HANDS_ON = re.compile(
-    "InputLayer|(Spatial|Gaussian|Alpha)?Dropout(1D)?|GaussianNoise|ActivityRegularization"
+    "InputLayer|Identity|(Spatial|Gaussian|Alpha)?Dropout([123]D)?|GaussianNoise|"
+    "ActivityRegularization"
 )
 
 _ENDS_HERE = re.compile("Flatten|RepeatVector|Dot|Global.*")
@@ -840,7 +841,10 @@ def _leaving(
         zero = config.get("mask_zero")
         return (_MaskSource(f"{before} with mask_zero: steps of index 0"),) if zero else ()
     if isinstance(config.get("layers"), list):
-        return _through_model(config, arriving, reached, depth)
+        return _through(
+            config, arriving, lambda layer, sources: _leaving(layer, sources, reached, depth + 1),
+            _masks_reaching, _masks_of_references,
+        )  # fmt: skip
     if _RECURRENT.fullmatch(kind) or kind == "Bidirectional":
         reached[id(node)] = arriving
         told = config if kind != "Bidirectional" else _config_of(inner)
@@ -861,23 +865,47 @@ def _union_of(*several: _MaskSources) -> _MaskSources:
     return tuple(dict.fromkeys(each for sources in several for each in sources))[:MAX_MASK_SOURCES]
 
 
-def _through_model(
-    config: Mapping[str, Any], arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
-) -> _MaskSources:
+def _masks_of_references(calls: Any, left: Mapping[str, _MaskSources]) -> _MaskSources:
+    return _union_of(*(left.get(name, ()) for name in _read_by(calls)))
+
+
+def _masks_reaching(layer: _Config, left: Mapping[str, _MaskSources]) -> _MaskSources:
+    """The masks of a layer's calls in a model: those of what it reads, or one that is given."""
+    calls = layer["inbound_nodes"]
+    sources = _masks_of_references(calls, left)
+    if not sources and any(_get(each, "mask") is not None for each in _branches_in(calls)):
+        return (_MaskSource("it is called with a mask: steps that are masked"),)
+    return sources
+
+
+_Carried = TypeVar("_Carried")
+
+
+def _through(
+    config: _Config,
+    arriving: _Carried,
+    leaving: Callable[[_Config, _Carried], _Carried],
+    reaching: Callable[[_Config, Mapping[str, _Carried]], _Carried],
+    referred: Callable[[Any, Mapping[str, _Carried]], _Carried],
+) -> _Carried:
+    """Carry something through a model's layers, which follow each other or name what they read.
+
+    Args:
+        arriving: what reaches the model.
+        leaving: of a layer and what reaches it, what it hands on.
+        reaching: of a layer that names what it reads, and what each hands on, what reaches it.
+        referred: of the model's own references, and what each layer hands on, what it hands on.
+    """
     layers = [each for each in config["layers"] if isinstance(each, dict)]
     if not any(each.get("inbound_nodes") for each in layers):
         for layer in layers:
-            arriving = _leaving(layer, arriving, reached, depth + 1)
+            arriving = leaving(layer, arriving)
         return arriving
-    left: dict[str, _MaskSources] = {}
+    left: dict[str, _Carried] = {}
     for layer in _in_order_of_reading(layers):
-        calls = layer.get("inbound_nodes")
-        read = (left.get(name, ()) for name in _read_by(calls))
-        sources = _union_of(*read) if calls else arriving
-        if not sources and any(_get(each, "mask") is not None for each in _branches_in(calls)):
-            sources = (_MaskSource("it is called with a mask: steps that are masked"),)
-        left[_key_of(layer)] = _leaving(layer, sources, reached, depth + 1)
-    return _union_of(*(left.get(name, ()) for name in _read_by(config.get("output_layers"))))
+        reached = reaching(layer, left) if layer.get("inbound_nodes") else arriving
+        left[_key_of(layer)] = leaving(layer, reached)
+    return referred(config.get("output_layers"), left)
 
 
 def _key_of(layer: Mapping[str, Any]) -> str:
@@ -925,13 +953,6 @@ def _branches_in(value: Any) -> Iterator[Any]:
 # --------------------------------------------------------------------------------------------------
 # What each LSTM layer reads: the model's input, the outputs of other LSTM layers, or other things.
 
-# Layers that hand on what they read, when they do not train.
-_HANDED_ON = re.compile(
-    "InputLayer|Identity|(Spatial|Gaussian|Alpha)?Dropout([123]D)?|GaussianNoise|"
-    "ActivityRegularization"
-)
-
-
 _LSTMS = ("LSTM", "CuDNNLSTM", "RNN", "Bidirectional")
 
 
@@ -972,7 +993,10 @@ def _flow_after(node: Any, arriving: _Flow, reached: dict[int, _Flow], depth: in
     if depth > MAX_DEPTH:
         return _Flow(other=f"computed by {shown}")
     if isinstance(config.get("layers"), list):
-        return _flow_through(config, arriving, reached, depth)
+        return _through(
+            config, arriving, lambda layer, flow: _flow_past(layer, flow, reached, depth + 1),
+            _flow_reaching, _first_of,
+        )  # fmt: skip
     if kind in _LSTMS:
         reached[id(node)] = arriving
         other = _not_a_sequence(config, kind, shown)
@@ -981,7 +1005,7 @@ def _flow_after(node: Any, arriving: _Flow, reached: dict[int, _Flow], depth: in
         return _Flow(other=other) if other else _Flow(id(node), turned)
     linear = kind == "Activation" and _shown_activation(config.get("activation")) == "linear"
     first = kind == "Masking" and not arriving.place  # its masks are told or heeded elsewhere
-    if _HANDED_ON.fullmatch(kind) or linear or first:
+    if _HANDS_ON.fullmatch(kind) or linear or first:
         return arriving
     return _Flow(other=f"computed by {shown}")
 
@@ -1004,26 +1028,18 @@ def _not_a_sequence(config: _Config, kind: str, shown: str) -> str:
     return ""
 
 
-def _flow_through(config: _Config, arriving: _Flow, reached: dict[int, _Flow], depth: int) -> _Flow:
-    layers = [each for each in config["layers"] if isinstance(each, dict)]
-    if not any(each.get("inbound_nodes") for each in layers):
-        for layer in layers:
-            arriving = _flow_after(layer, arriving, reached, depth + 1)
-        return arriving
-    left: dict[str, _Flow] = {}
-    for layer in _in_order_of_reading(layers):
-        calls = layer.get("inbound_nodes")
-        flow = _flow_of_call(calls, left, _own_class(layer)) if calls else arriving
-        after = _flow_after(layer, flow, reached, depth + 1)
-        again = (
-            f"computed by '{safe(_key_of(layer))[:80]}', which is called {len(calls or [])} times"
-        )
-        left[_key_of(layer)] = _Flow(other=again) if len(calls or []) > 1 else after
-    return _first_of(config.get("output_layers"), left)
+def _flow_past(layer: _Config, arriving: _Flow, reached: dict[int, _Flow], depth: int) -> _Flow:
+    """What a layer of a model hands on: nothing that can be followed if it is called again."""
+    after = _flow_after(layer, arriving, reached, depth)
+    times = len(layer.get("inbound_nodes") or [])
+    if times < 2:
+        return after
+    return _Flow(other=f"computed by '{safe(_key_of(layer))[:80]}', which is called {times} times")
 
 
-def _flow_of_call(calls: Any, left: Mapping[str, _Flow], kind: str) -> _Flow:
+def _flow_reaching(layer: _Config, left: Mapping[str, _Flow]) -> _Flow:
     """What reaches a layer by its calls in a model."""
+    calls, kind = layer["inbound_nodes"], _own_class(layer)
     if len(calls) > 1:
         return _Flow(other=f"not one: the layer is called {len(calls)} times")
     others = _references(calls)[1:]
