@@ -18,13 +18,15 @@ _ALIASES = {
 _VECTORS = ("--x", "-x", "--h", "--h-prev", "--c", "--c-prev")
 _NUMBERS = r"[\[(]?[-+]?\.?[0-9][-+.,;eE0-9]*[\])]?"
 _SAMPLES = (".jsonl", ".csv", ".tsv", ".parquet", ".gz")
+# A word is quoted as Python does it: in double quotes where it has single ones.
+_UNKNOWN = r"""No such (?:option|command):? (?:'([^']*)'|"([^"]*)"|(--?[^\s']+))"""
 _QUOTE = "quote a vector that contains spaces, as in --x '0 0.5', or use commas"
 
 
 def usage_hint(message: str, where: str, arguments: list[str]) -> tuple[str, str]:
     """Return the message of a usage error, without guesses that are wrong, and what to try."""
-    unknown = re.match(r"No such (?:option|command):? '?(--?[^\s']+|[^']+)", message)
-    name = unknown[1] if unknown else ""
+    unknown = re.match(_UNKNOWN, message)
+    name = next(filter(None, unknown.groups()), "") if unknown else ""
     if "No such option: --layer" in message:
         return (
             message,

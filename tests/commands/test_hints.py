@@ -45,6 +45,15 @@ def test_other_command_lines_are_told_what_there_is(typed: str, hint: str) -> No
     assert_refused(call(*typed.split()), 2, hint)
 
 
+def test_a_file_of_any_name_is_proposed_as_it_can_be_pasted() -> None:
+    """Quotes, blanks and `$(…)` in a file's name reach the shell as one word."""
+    name = "we $(x) 'w.npz"
+    answer = call(name)
+    assert_refused(answer, 2, "inspect ")
+    line = answer.err.split("try:   ")[1].split(", or -w")[0]
+    assert shlex.split(line) == ["lstm-step", "inspect", name]
+
+
 @pytest.mark.parametrize(
     ("word", "symbol"),
     [("forget", "f"), ("forget_gate", "f"), ("f_t", "f"), ("ft", "f"), ("i_t", "i"), ("h_t", "h"),
