@@ -880,15 +880,18 @@ def _width_hint(x: Array, inputs: int) -> str:
     steps, width = x.shape[-2:]
     some = x[..., :1000, :]
     first = some[..., 0]
+    decimal = "commas and semicolons separate numbers: write decimals with a point, as in 0.5"
+    pairs = width == 2 * inputs and (some == np.floor(some)).all()
     if (
         width == inputs + 1
         and steps > 1
         and (np.diff(first) == 1).all()
         and first.flat[0] in (0, 1)
     ):
-        return f"the first column counts from {int(first.flat[0])}: leave it out, x[:, 1:]"
+        counts = f"the first column counts from {int(first.flat[0])}: leave it out, x[:, 1:]"
+        return f"{decimal}; or {counts}" if pairs else counts
     if width in (2, 2 * inputs) and (some == np.floor(some)).all() and steps in (1, inputs):
-        return "commas and semicolons separate numbers: write decimals with a point, as in 0.5"
+        return decimal
     if steps == inputs and width == 1:
         return f"a row is a step: for one step transpose x, its {inputs} numbers between commas"
     if steps == inputs:

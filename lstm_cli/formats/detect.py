@@ -18,7 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
-from lstm_cli.base.foreign import Foreign
+from lstm_cli.base.foreign import Foreign, raw
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
@@ -92,7 +92,10 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     said = (contents.by_name,) if contents.by_name else ()
     used = frozenset().union(*(each.names for each in found))
     unused = [name for name in tensors if name not in used]
-    return [_saying(each, (*said, *_left_beside(each, unused))) for each in found]
+    return [
+        _saying(each, (*said, *_left_beside(each, unused), *_narrow_integers(each, tensors)))
+        for each in found
+    ]
 
 
 def _left_beside(found: Found, unused: list[str]) -> Iterator[str]:
@@ -100,6 +103,17 @@ def _left_beside(found: Found, unused: list[str]) -> Iterator[str]:
     folders = set(map(_folder, found.names))
     if left := [name for name in unused if _folder(name) in folders]:
         yield f"{', '.join(_sample(left))} beside its weights: not used"
+
+
+def _narrow_integers(found: Found, tensors: Tensors) -> Iterator[str]:
+    """Yield a sentence on weights of few bits, which a scale that is not there would make small."""
+    kinds = {name: raw(tensors.infos[name].dtype) for name in found.names}
+    if narrow := [name for name, kind in kinds.items() if kind in _NARROW]:
+        shown = ", ".join(_sample(narrow))
+        yield f"{shown}: integers of {safe(kinds[narrow[0]])}, taken as they are, without a scale"
+
+
+_NARROW = ("int8", "uint8", "int16", "uint16")
 
 
 def _folder(name: str) -> str:

@@ -109,6 +109,8 @@ def _cut(
         why = f": {array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
         what = f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates{why}"
         hint = "a transposed or joined array needs another --convention"
+        if array.ndim == axes == 2 and count == 4 and array.shape[along] % 3 == 0:
+            hint += "; a GRU, of three gates, is not read"
         raise ShapeError(what, where=place, hint=hint)
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
@@ -165,7 +167,8 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
         raise ShapeError(what, where=place, hint=hint)
     wide = output or recurrent.shape[0]
     if recurrent.shape[1] != wide:
-        swapped = inputs.shape[1] == wide
+        of_three_gates = 4 * recurrent.shape[0] == 3 * recurrent.shape[1]
+        swapped = inputs.shape[1] == wide and not of_three_gates
         raise ShapeError(
             f"gate {letter}: the block for h_prev is {recurrent.shape}, needs "
             f"({recurrent.shape[0]}, {wide})",

@@ -284,3 +284,14 @@ def test_any_words_of_a_print_are_read_or_refused(words: list[str]) -> None:
         assert error.lines.where.startswith("--x")
     else:
         assert np.isfinite(rows).all()
+
+
+def test_a_column_of_decimal_commas_is_not_only_an_index(tmp_path: Path) -> None:
+    """1,5 and 2,5 may be decimals or a counting column: the hint says both."""
+    (tmp_path / "x.csv").write_text("1,5\n2,5\n")
+    np.savez(tmp_path / "w.npz", weight_ih_l0=[[0.3], [-0.2], [0.7], [0.4]],
+             weight_hh_l0=[[0.1], [0.6], [-0.5], [0.2]])  # fmt: skip
+    answer = call("-w", tmp_path / "w.npz", "--x", f"@{tmp_path / 'x.csv'}")
+    assert answer.code == 3
+    assert "write decimals with a point" in answer.err
+    assert "the first column counts from 1" in answer.err

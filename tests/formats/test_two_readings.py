@@ -452,3 +452,24 @@ def test_an_order_of_gates_is_read_as_it_is_written(order: str, tmp_path: Path) 
     answer = call("-w", tmp_path / "w.npz", "--x", f"@{tmp_path / 'x.csv'}", "--gates", order,
                   "--h", "0.3,-0.2", "--c=-0.4,0.6", "--json")  # fmt: skip
     np.testing.assert_allclose(answer.json["output"], EXPECTED, atol=1e-12)
+
+
+def test_integers_of_few_bits_are_named() -> None:
+    """Quantised weights without their scale are taken as they are, and that is said; int64 is not."""
+    eight = {name: np.round(array * 100).astype(np.int8) for name, array in each_gate().items()}
+    told = [each for each in model_from_arrays(eight).assumptions if "int8" in each]
+    assert len(told) == 1
+    assert "without a scale" in told[0]
+    wide = {name: array.astype(np.int64) for name, array in eight.items()}
+    assert not any("scale" in each for each in model_from_arrays(wide).assumptions)
+
+
+@pytest.mark.parametrize("hidden", [2, 4, 8])
+def test_a_gru_is_told_as_one(hidden: int) -> None:
+    """Three gates are no swapped matrices: the hint names the GRU whatever its sizes are."""
+    gru = {"weight_ih_l0": filled((3 * hidden, I), 0.7, 0.1),
+           "weight_hh_l0": filled((3 * hidden, hidden), 1.3, 0.5)}  # fmt: skip
+    with pytest.raises(ShapeError) as caught:
+        model_from_arrays(gru)
+    assert "a GRU" in caught.value.lines.hint
+    assert "swapped" not in caught.value.lines.hint
