@@ -333,7 +333,7 @@ class RunOptions:
                 "--weights and --preset are both given", where=self.command, hint="keep one of them"
             )
         if self.file.weights:
-            refuse_idle(differing(own), "--preset", self.command)
+            refuse_idle(differing(own), "--preset", self.command, beside="--weights")
             return self.file_model()
         refuse_idle(differing(self.file), "--weights", self.command)
         from lstm_cli.cell.cells import LSTM
@@ -439,23 +439,23 @@ def refuse_two_pipes(texts: dict[str, str]) -> None:
         )
 
 
-def refuse_idle(given: Iterable[str], owner: str, command: str) -> None:
+def refuse_idle(given: Iterable[str], owner: str, command: str, beside: str = "") -> None:
     """Reject options that have no effect without another option.
 
     Args:
         given: the options that are given.
         owner: the option that they need.
         command: the command, for the message.
+        beside: what is given that takes the place of the option they need.
 
     Raises:
         UsageError: names the first of them.
     """
     for name in given:
-        raise UsageError(
-            f"{name} has no effect without {owner}",
-            where=command,
-            hint=f"give {owner} too, or leave {name} out",
-        )
+        hint = f"give {owner} too, or leave {name} out"
+        if beside:
+            hint = f"leave {name} out, or give {owner} in place of {beside}"
+        raise UsageError(f"{name} has no effect without {owner}", where=command, hint=hint)
 
 
 def refuse_beside(what: str, given: Iterable[str], command: str) -> None:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from tests.tools import assert_refused, call
+from tests.tools import SAMPLES, assert_refused, call
 
 MEANT = {
     "--hidden": ("--hidden 0,0.5 --x 0.1,0.2", "lstm-step --h 0,0.5 --x 0.1,0.2"),
@@ -66,3 +66,10 @@ def test_a_row_by_another_name_is_told_by_its_own(word: str, symbol: str) -> Non
     assert_refused(answer, 2, f"try:   did you mean '{symbol}'?\n")
     expected = call("diagnose", "--x", "0.5,-0.25", "--expect", f"{word}=0.1,0.2")
     assert_refused(expected, 3, f"did you mean '{symbol}'?")
+
+
+def test_an_option_of_presets_beside_a_file_is_not_sent_to_a_preset() -> None:
+    """What is proposed for `-w FILE --seed 3` is a command that runs."""
+    answer = call("-w", SAMPLES / "weights/parity.npz", "--x", "1", "--seed", 3)
+    assert_refused(answer, 2, "try:   leave --seed out, or give --preset in place of --weights")
+    assert call("-w", SAMPLES / "weights/parity.npz", "--x", "1").code == 0
